@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/cli/command.h"
+
+namespace tenpak::cli {
+void add_artifact(CLI::App&, Context&) {}
+}  // namespace tenpak::cli

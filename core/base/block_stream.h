@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// The seam between codecs and containers: a model is a set of files, a file is the concatenation of decoded blocks.
+// The delta engine writes blocks into a BlockSink and reads them from a BlockSource; what a .tnpk looks like on disk is
+// the business of core/artifact, which implements both. So nothing in the engine points upwards.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/base/hash.h"
+
+namespace tenpak {
+
+using BlockId = std::uint32_t;
+
+/// Where in the base a predicted block takes its prediction from.
+struct BaseRange {
+    std::string tensor;        ///< name in the base
+    std::uint64_t offset = 0;  ///< bytes from the tensor's begin
+    std::uint64_t size = 0;    ///< bytes
+    bool operator==(const BaseRange&) const = default;
+};
+
+/// All that is known of a block without its bytes. `codec` names one of delta/codec.h.
+struct BlockInfo {
+    std::string name;              ///< "model.norm.weight#0", "config.json#0": data, never a path
+    std::string codec;             ///< "raw", "zstd", "identical", "difference", "standalone", …
+    std::uint64_t stored_size = 0; ///< bytes in the container; 0 for "identical"
+    Digest stored_sha256{};        ///< of the stored bytes: checked before decoding
+    std::uint64_t raw_size = 0;    ///< bytes after decoding
+    Digest raw_sha256{};           ///< of the decoded bytes: the dedupe identity
+    std::uint64_t raw_xxh3 = 0;    ///< of the decoded bytes: checked after each decode, catches accidents
+    std::optional<BaseRange> base; ///< for codecs that predict from a base
+};
+
+/// One file of the model: decoded blocks in order.
+struct FileRecord {
+    std::string path;  ///< passes check_relative_path
+    std::uint64_t size = 0;
+    Digest sha256{};
+    std::vector<BlockId> blocks;
+    bool executable = false;
+};
+
+/// The base a delta needs.
+struct BaseRecord {
+    std::string id;        ///< as the user named it: folder name or hub id
+    std::string revision;  ///< commit where known, else empty
+    std::map<std::string, Digest> tensors;  ///< SHA-256 of the data of each base tensor that a block refers to
+};
+
+/// What the whole is; travels in the manifest.
+struct ModelRecord {
+    std::string model_id;
+    std::string codec;     ///< "delta" or "pack"
+    bool lossless = true;
+    std::optional<BaseRecord> base;
+    std::map<std::string, std::string> attestation;  ///< free facts worth signing: tool version, mode, errors made
+};
+
+/// Receives blocks in the order in which they shall lie. Calls come from one thread.
+class BlockSink {
+   public:
+    virtual ~BlockSink() = default;
+    /// Stores a block, or finds that one with the same raw_sha256, codec and base is there already and returns its id.
+    virtual Result<BlockId> add_block(const BlockInfo& info, std::span<const std::byte> stored) = 0;
+    virtual Status add_file(FileRecord file) = 0;
+    virtual Status set_model(ModelRecord model) = 0;
+};
+
+/// Gives blocks back. Thread-safe: read_block may be called from many threads.
+class BlockSource {
+   public:
+    virtual ~BlockSource() = default;
+    virtual const ModelRecord& model() const = 0;
+    virtual const std::vector<FileRecord>& files() const = 0;
+    virtual const std::vector<BlockInfo>& blocks() const = 0;
+    /// Stored bytes of a block, checked against stored_sha256 (kIntegrity names block and byte range).
+    virtual Result<Bytes> read_block(BlockId id) const = 0;
+};
+
+}  // namespace tenpak

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// A codec turns the bytes of one block into fewer bytes and back, given the base's bytes where it predicts from them.
+// Names are stable: they stand in manifests. Format pages: core/delta/FORMAT.md.
+#pragma once
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/tensor/dtype.h"
+
+namespace tenpak::delta {
+
+/// "raw", "zstd", "identical", "difference", "standalone": see FORMAT.md for each one's bytes.
+class Codec {
+   public:
+    virtual ~Codec() = default;
+    virtual std::string_view name() const = 0;
+    virtual bool needs_base() const = 0;
+    /// Appends to `out`; false when this codec cannot represent the block (other dtype) or it would not get smaller.
+    virtual bool encode(std::span<const std::byte> raw, std::span<const std::byte> base, DType dtype, Bytes& out) const = 0;
+    /// Fills `raw` exactly. `stored` may be hostile: kMalformed, never a crash, never a read or write out of bounds.
+    virtual Status decode(std::span<const std::byte> stored, std::span<const std::byte> base, std::span<std::byte> raw) const = 0;
+};
+
+/// Null for an unknown name (a newer program wrote it).
+const Codec* find_codec(std::string_view name);
+const std::vector<const Codec*>& all_codecs();
+
+/// The smallest encoding of a block over all codecs that apply. Thread-safe.
+struct Encoded {
+    const Codec* codec = nullptr;
+    Bytes stored;
+};
+Encoded encode_smallest(std::span<const std::byte> raw, std::span<const std::byte> base, DType dtype);
+
+}  // namespace tenpak::delta

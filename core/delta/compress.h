@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Storing a fine-tune as its difference from a base, block by block, bit-exactly.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/base/block_stream.h"
+#include "core/base/job_context.h"
+#include "core/delta/pair.h"
+
+namespace tenpak::delta {
+
+struct CompressOptions {
+    unsigned threads = 0;                 ///< 0: usable_cpus()
+    std::uint64_t block_weights = 1 << 20;///< weights in a block: random access and parallel grain
+    std::string base_revision;            ///< hub commit where known
+};
+
+struct TensorReport {
+    std::string name, method;  ///< method: the codec of most of its bytes
+    std::uint64_t raw_bytes = 0, stored_bytes = 0;
+    double changed_fraction = 0;
+    int layer = -1;
+    std::string projection;
+};
+
+struct CompressReport {
+    std::uint64_t raw_bytes = 0;     ///< all files of the fine-tune
+    std::uint64_t stored_bytes = 0;  ///< all block bytes (the container adds its manifest)
+    std::uint64_t weights = 0;
+    std::map<std::string, std::uint64_t> methods;  ///< codec -> stored bytes
+    std::vector<TensorReport> tensors;
+    double seconds = 0;
+};
+
+/// Writes all blocks (embeddings, layers 0..n, norm, head, side files last), file records and the model record to `sink`.
+/// Each block is decoded again and compared before it is given to the sink. Memory is bounded by threads x block size.
+/// Errors: kMismatch (pair does not fit), kIo, kNoSpace, kCancelled.
+Result<CompressReport> compress(const ModelSource& base, const ModelDirectory& fine_tune, BlockSink& sink,
+                                const CompressOptions& options, const JobContext& ctx);
+
+/// The same without a base ("standalone", zstd or raw per block): what `artifact pack` does.
+Result<CompressReport> pack(const ModelDirectory& model, BlockSink& sink, const CompressOptions& options, const JobContext& ctx);
+
+}  // namespace tenpak::delta

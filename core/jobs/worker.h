@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// `tenpak worker`: one trial in a process of its own. Protocol: JSON lines over a socketpair handed down as a file
+// descriptor (stdout stays free), version handshake, heartbeat every second, cancel message -> SIGTERM -> SIGKILL,
+// PR_SET_PDEATHSIG. A CUDA fault or an out-of-memory kill ends one trial and not the caller.
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "core/base/job_context.h"
+#include "core/jobs/sweep.h"
+#include "core/optimizer/trial.h"
+
+namespace tenpak::jobs {
+
+inline constexpr int kWorkerProtocol = 1;
+
+/// What hardware there is, as `tenpak worker --probe` prints it.
+struct HardwareInfo {
+    std::string cpu, instruction_sets;
+    unsigned cores = 0;
+    std::uint64_t memory_bytes = 0;
+    bool gpu = false;
+    std::string gpu_name, gpu_reason;  ///< reason when there is none: "no NVIDIA driver found: running on the CPU"
+    std::uint64_t gpu_memory_bytes = 0;
+    /// "CPU, 2 cores, AVX-512 VNNI, AMX · no NVIDIA driver"
+    std::string summary() const;
+};
+/// Asks a worker process (never opens CUDA in this one).
+Result<HardwareInfo> probe_hardware(const std::filesystem::path& worker_program);
+
+/// Runs one trial in a worker. Progress arrives as Trial values through on_update. Errors: kWorkerCrashed (with signal or
+/// exit code), kOutOfMemory, kTimeout (no heartbeat), kCancelled (worker is gone when this returns), the trial's own.
+Result<optimizer::Trial> run_trial(const SweepSpec& spec, const std::string& candidate, const std::vector<double>& baseline_nll,
+                                   const SweepOptions& options, const std::function<void(const optimizer::Trial&)>& on_update,
+                                   const JobContext& ctx);
+
+/// main() of the worker process: serves one trial over descriptor `fd`. Returns the exit status.
+int worker_main(int fd);
+/// main() of `tenpak worker --probe`.
+int worker_probe_main();
+
+}  // namespace tenpak::jobs

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// One trial of a sweep as every view, the store, the CLI and the server see it: an immutable value.
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace tenpak::optimizer {
+
+inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
+enum class TrialStatus { kQueued, kRunning, kDone, kFailed };
+enum class Provenance { kMeasured, kProjected, kRecorded };
+const char* trial_status_name(TrialStatus s);  ///< "queued", "running", "done", "failed"
+const char* provenance_name(Provenance p);     ///< "measured", "projected", "recorded"
+
+/// Timing at one batch size.
+struct BatchPoint {
+    std::uint32_t batch = 1;
+    double p50_ms = kUnknown, p95_ms = kUnknown, p99_ms = kUnknown;
+    double throughput_tps = kUnknown;
+    std::uint64_t samples = 0;
+    double variation = kUnknown;
+};
+
+/// What was measured. NaN where it was not.
+struct Metrics {
+    double perplexity = kUnknown;
+    double ppl_delta = kUnknown, ppl_delta_low = kUnknown, ppl_delta_high = kUnknown;  ///< percent of fp16, paired 95 %
+    double kl_divergence = kUnknown, top1_agreement = kUnknown;                         ///< against fp16; fraction 0..1
+    std::uint64_t eval_tokens = 0;
+    std::uint32_t eval_windows = 0, eval_context = 0;
+    std::string convention;
+    std::vector<BatchPoint> batches;           ///< ascending batch
+    double time_to_first_token_ms = kUnknown, prefill_tps = kUnknown, bandwidth_fraction = kUnknown;
+    std::uint64_t memory_bytes = 0, stored_bytes = 0;
+    double compression = kUnknown;             ///< 16-bit weight bytes over stored bytes
+    double bits_per_weight = kUnknown;
+    std::vector<double> layer_error;           ///< mean relative output error per decoder layer
+    std::vector<double> window_nll;            ///< for pairing; fp16's own as well
+    std::vector<std::string> notes, kernels;
+    double quantize_seconds = kUnknown, evaluate_seconds = kUnknown, timing_seconds = kUnknown;
+};
+
+/// ui-design section 11 calls this TrialUpdate.
+struct Trial {
+    std::string id;         ///< stable; equals the candidate's name within one job
+    std::string candidate;
+    TrialStatus status = TrialStatus::kQueued;
+    std::string phase;      ///< "load", "quantize", "perplexity", "timing"
+    double fraction = 0;    ///< of the phase
+    Metrics metrics;
+    Provenance provenance = Provenance::kMeasured;
+    std::string device;       ///< "CPU, 2 cores, AVX-512 VNNI, AMX"
+    std::string measured_at;  ///< RFC 3339, UTC
+    std::string error;        ///< Error::text() when failed
+    std::string error_code;
+    unsigned attempts = 0;
+};
+
+}  // namespace tenpak::optimizer
