@@ -7,6 +7,7 @@
 #pragma once
 #include <QDateTime>
 #include <QList>
+#include <QMetaType>
 #include <QString>
 #include <QStringList>
 #include <memory>
@@ -20,6 +21,9 @@
 #include "core/signing/signing.h"
 
 namespace tenpak::app {
+
+/// Where something was dropped or is to be chosen; kEither: the model card's base_model tells.
+enum class PairSlot { kBase, kFineTune, kEither };
 
 /// Colour and icon of a statement; the words always say it as well.
 enum class Tone { kNeutral, kInfo, kOk, kWarn, kError };
@@ -236,3 +240,7 @@ struct CompressDialogState {
 };
 
 }  // namespace tenpak::app
+
+Q_DECLARE_METATYPE(tenpak::app::PairSlot)
+Q_DECLARE_METATYPE(tenpak::app::CompressRequest)
+Q_DECLARE_METATYPE(tenpak::optimizer::Limits)
