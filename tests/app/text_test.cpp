@@ -13,7 +13,7 @@ using namespace tenpak::app;
 class TextTest : public QObject {
     Q_OBJECT
    private slots:
-    void initTestCase() { QLocale::setDefault(QLocale::c()); }
+    void initTestCase() { QLocale::setDefault(QLocale(QLocale::English, QLocale::UnitedStates)); }
 
     void numbers_data() {
         QTest::addColumn<QString>("got");
