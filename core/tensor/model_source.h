@@ -92,5 +92,7 @@ struct TensorPlace {
     std::string projection;
 };
 TensorPlace tensor_place(std::string_view name);
+/// The part that a tensor is streamed with: "embeddings", "layers.N", "norm", "head" or "other".
+std::string tensor_part(std::string_view name);
 
 }  // namespace tenpak
