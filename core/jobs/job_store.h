@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Jobs and trial results in SQLite (WAL, synchronous=FULL): shared by CLI, studio and server, by several processes at
-// once. Thread-safe: each call takes the object's lock.
+// once. Thread-safe: each call takes the object's lock. Every change is durable when its call returns.
 #pragma once
 #include <filesystem>
 #include <memory>
@@ -22,12 +22,14 @@ struct JobRecord {
     std::string kind;       ///< "sweep"
     std::string title;
     std::string spec_json;
+    /// Under which finished trials are shared between jobs (sweep_result_key); empty: with no other job.
+    std::string result_key;
     optimizer::Limits limits;
     std::string hardware;   ///< id of a HardwarePrice
     JobStatus status = JobStatus::kQueued;
     std::string created, updated;  ///< RFC 3339
     std::string error;
-    bool interrupted = false;  ///< recorded as running, but its process is gone (checked at open)
+    bool interrupted = false;  ///< recorded as running, but its process is gone (checked whenever the record is read)
 };
 
 class JobStore {
@@ -37,6 +39,7 @@ class JobStore {
     static Result<std::unique_ptr<JobStore>> open(const std::filesystem::path& path);
     /// $TENPAK_DATA_DIR or $XDG_DATA_HOME/tenpak or ~/.local/share/tenpak.
     static std::filesystem::path default_directory();
+    static constexpr const char* kFileName = "jobs.sqlite";
     virtual ~JobStore() = default;
 
     virtual Result<std::string> create_job(JobRecord job, const std::vector<std::string>& candidates) = 0;  ///< returns its id
@@ -47,9 +50,12 @@ class JobStore {
     virtual Result<std::vector<optimizer::Trial>> trials(const std::string& id) const = 0;
     virtual Status put_trial(const std::string& id, const optimizer::Trial& trial) = 0;
     virtual Status remove_job(const std::string& id) = 0;
-    /// The newest unfinished job with the same spec, so that `tenpak optimize` goes on after kill -9.
+    /// The newest finished trial that any job with this result_key has for `candidate`.
+    virtual Result<std::optional<optimizer::Trial>> find_result(const std::string& result_key, const std::string& candidate) const = 0;
+    /// The newest job with the same spec that is not done, so that `tenpak optimize` goes on after kill -9.
     virtual Result<std::optional<std::string>> find_unfinished(const std::string& spec_json) const = 0;
-    /// One process at a time runs a job: false when another live process has it.
+    /// One JobStore object at a time runs a job: false when another one has it that lives (its process is known by pid
+    /// and start time). A claim ends with release(), with the object, or with the process.
     virtual Result<bool> claim(const std::string& id) = 0;
     virtual Status release(const std::string& id) = 0;
 };

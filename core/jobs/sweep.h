@@ -17,31 +17,43 @@ namespace tenpak::jobs {
 /// Everything a trial's result depends on. Its canonical JSON's SHA-256 is the identity under which results are reused.
 struct SweepSpec {
     std::string model_path;        ///< absolute
-    std::string text_path;         ///< evaluation text
+    std::string text_path;         ///< evaluation text, absolute
     std::string calibration_path;  ///< never the same text as text_path: kInvalidArgument
     std::vector<std::string> candidates;  ///< fp16 is always measured, first
     std::uint32_t eval_samples = 0, context = 0;
     std::vector<std::uint32_t> batches = {1, 2, 4, 8};
     std::uint64_t timing_samples = 300;
-    std::string backend = "cpu";   ///< "cpu", "cuda:0", "fake:SCRIPT"
-    std::string model_fingerprint; ///< filled by prepare(): changes when the model's files do
+    double timing_seconds = 120;   ///< of one trial's timing at most; what is not reached has fewer samples and no p99
+    std::string backend = "cpu";   ///< "cpu", "fake:SCRIPT" (fake_backend.h)
+    std::string model_fingerprint; ///< filled by prepare_sweep(): changes when the model's files or the texts do
+    std::string device;            ///< filled by prepare_sweep(): results of another machine are not reused here
 };
+/// Canonical JSON: equal specs give equal text.
 std::string sweep_spec_json(const SweepSpec& spec);
 Result<SweepSpec> sweep_spec_from_json(const std::string& json, const std::string& where);
+/// SHA-256 (hex) of all that a trial's result depends on besides its candidate, this program's version included.
+std::string sweep_result_key(const SweepSpec& spec);
+/// What JobStore::create_job wants for a prepared spec; its candidates are spec.candidates.
+JobRecord make_sweep_job(const SweepSpec& spec, const optimizer::Limits& limits, const std::string& hardware);
 
 struct SweepOptions {
     std::filesystem::path worker_program;  ///< the `tenpak` binary
-    unsigned retries = 1;                  ///< of a trial whose worker crashed
+    unsigned retries = 1;                  ///< of a trial whose worker crashed or went silent
     double heartbeat_timeout_s = 30;
     double trial_timeout_s = 0;            ///< 0: none
+    bool fresh = false;                    ///< measure anew what other jobs have measured
 };
 
-/// Finds the text and calibration text a model brings with it (a sample's text/ folder) where the spec names none, checks
-/// all inputs (model opens, architecture known, texts differ and have tokens) and fills model_fingerprint.
+/// Fills what is left open and checks all inputs: the model opens, its architecture is known, the texts have tokens and
+/// are not the same file or content. Where the spec names no text, the model's own is taken: `text/` inside the model's
+/// folder or beside it, there NAME.txt for a model folder NAME, else base.txt; calibration: calibration.txt there.
+/// candidates: fp16 is put first. eval_samples and context 0 become the defaults. Fills model_fingerprint and device.
 Result<SweepSpec> prepare_sweep(SweepSpec spec);
 
-/// Runs the missing trials of `job`, one after the other (timings must not disturb each other), reporting every change.
-/// A failed trial does not fail the sweep. Errors: kCancelled (what is done stays), kIo and the like.
+/// Runs the missing trials of `job`, one after the other (timings must not disturb each other), reporting every change;
+/// trials that are done already, here or (unless fresh) under the same result_key, are reported and not run. A failed
+/// trial does not fail the sweep; fp16 failing fails those after it, as nothing can be compared. Sets the job's status.
+/// Errors: kCancelled (what is done stays, the status is kCancelled), kInvalidArgument (another process runs it), kIo …
 Status run_sweep(JobStore& store, const std::string& job_id, const SweepOptions& options,
                  const std::function<void(const optimizer::Trial&)>& on_update, const JobContext& ctx);
 

@@ -29,15 +29,22 @@ struct HardwareInfo {
 /// Asks a worker process (never opens CUDA in this one).
 Result<HardwareInfo> probe_hardware(const std::filesystem::path& worker_program);
 
-/// Runs one trial in a worker. Progress arrives as Trial values through on_update. Errors: kWorkerCrashed (with signal or
-/// exit code), kOutOfMemory, kTimeout (no heartbeat), kCancelled (worker is gone when this returns), the trial's own.
+/// The same, in this process: what `tenpak worker --probe` does. Opens the CUDA module where there is a driver.
+HardwareInfo probe_this_process();
+/// With --probe --json; probe_hardware() reads it back.
+std::string hardware_to_json(const HardwareInfo& info);
+Result<HardwareInfo> hardware_from_json(const std::string& json, const std::string& where);
+
+/// Runs one trial in a worker, in the calling thread, which must live that long (the worker dies with it). Progress
+/// arrives as Trial values through on_update, on the calling thread, at most 20 times a second. `baseline_nll`: fp16's
+/// window_nll, empty for fp16 itself. Errors: kWorkerCrashed (with signal or exit code), kOutOfMemory, kTimeout (no
+/// heartbeat), kCancelled (within 200 ms, the worker is gone when this returns), the trial's own.
 Result<optimizer::Trial> run_trial(const SweepSpec& spec, const std::string& candidate, const std::vector<double>& baseline_nll,
                                    const SweepOptions& options, const std::function<void(const optimizer::Trial&)>& on_update,
                                    const JobContext& ctx);
 
-/// main() of the worker process: serves one trial over descriptor `fd`. Returns the exit status.
-int worker_main(int fd);
-/// main() of `tenpak worker --probe`.
-int worker_probe_main();
+/// main() of the worker process: serves one trial over descriptor `fd`. Returns the exit status. Takes the process over:
+/// signals, PR_SET_PDEATHSIG. `parent`: pid of the process that must live, 0 for whichever is the parent.
+int worker_main(int fd, int parent = 0);
 
 }  // namespace tenpak::jobs

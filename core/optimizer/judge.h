@@ -29,7 +29,7 @@ const char* limit_name(Limit l);  ///< "ppl_delta", "latency_p99", "throughput",
 /// (without a latency limit the one with the highest throughput; when none meets it, batch 1).
 struct Judged {
     std::string id;
-    std::vector<Limit> fails;
+    std::vector<Limit> fails;  ///< in the order of the enumeration; a figure that is unknown fails its limit
     std::uint32_t batch = 1;
     double p50_ms = kUnknown, p95_ms = kUnknown, p99_ms = kUnknown, latency_b1_ms = kUnknown, throughput_tps = kUnknown;
     double cost_per_1m_tokens = kUnknown;  ///< USD
@@ -40,16 +40,23 @@ struct Judged {
 struct Judgement {
     std::vector<Judged> trials;     ///< same order as given; trials that are not done have no figures and pass nothing
     std::optional<std::size_t> winner;
-    std::vector<std::size_t> front; ///< indices, by ascending p99
-    /// The trial that misses by least (largest relative excess is smallest); set when there is no winner.
+    std::vector<std::size_t> front; ///< indices, by ascending p99; over all done trials, whatever the limits say
+    /// The trial that misses by least (largest relative excess is smallest); set when there is no winner and relaxing
+    /// limits would give one.
     std::optional<std::size_t> closest;
-    /// For `closest`: the limits that would just let it pass.
+    /// For `closest`: the limits that would just let it pass; unrounded, so round outwards for display.
     Limits relaxed;
 };
 /// `price_per_hour` in USD; NaN leaves costs unknown and the winner is then the one with the highest throughput.
 Judgement judge(std::span<const Trial> trials, const Limits& limits, double price_per_hour);
-/// Indices of the points not dominated in (x, y), both smaller is better; equal points are both kept; NaN never is.
+/// Indices of the points not dominated in (x, y), both smaller is better; equal points are both kept; one with a NaN is
+/// never kept and dominates nothing. Ordered by ascending x, then y, then index.
 std::vector<std::size_t> pareto_front(std::span<const double> x, std::span<const double> y);
+
+/// USD per million generated tokens: price per hour / tokens per hour. NaN where either is unknown or no rate.
+double cost_per_1m_tokens(double price_per_hour, double throughput_tps);
+/// How much the trial exceeds the limit it failed, in words: "p99 152 ms is above 100 ms".
+std::string explain_failure(const Judged& judged, const Trial& trial, Limit limit, const Limits& limits);
 
 /// One row of the hardware price table (resources/prices/hardware.json, editable copy in the user's config folder).
 struct HardwarePrice {

@@ -15,12 +15,15 @@ enum class Provenance { kMeasured, kProjected, kRecorded };
 const char* trial_status_name(TrialStatus s);  ///< "queued", "running", "done", "failed"
 const char* provenance_name(Provenance p);     ///< "measured", "projected", "recorded"
 
+/// Fewer samples than these claim no p99 (design section 4).
+inline constexpr std::uint64_t kMinP99Samples = 300;
+
 /// Timing at one batch size.
 struct BatchPoint {
     std::uint32_t batch = 1;
     double p50_ms = kUnknown, p95_ms = kUnknown, p99_ms = kUnknown;
     double throughput_tps = kUnknown;
-    std::uint64_t samples = 0;
+    std::uint64_t samples = 0;  ///< decode steps; p99 is NaN below kMinP99Samples
     double variation = kUnknown;
 };
 
@@ -34,7 +37,8 @@ struct Metrics {
     std::string convention;
     std::vector<BatchPoint> batches;           ///< ascending batch
     double time_to_first_token_ms = kUnknown, prefill_tps = kUnknown, bandwidth_fraction = kUnknown;
-    std::uint64_t memory_bytes = 0, stored_bytes = 0;
+    double accuracy = kUnknown;                ///< percent
+    std::uint64_t memory_bytes = 0, stored_bytes = 0;  ///< 0: not measured
     double compression = kUnknown;             ///< 16-bit weight bytes over stored bytes
     double bits_per_weight = kUnknown;
     std::vector<double> layer_error;           ///< mean relative output error per decoder layer
