@@ -70,6 +70,10 @@ Result<Json> parse_json(std::string_view text, const std::string& where, const J
         return make_error(ErrorCode::kMalformed, "JSON of more than " + std::to_string(limits.max_bytes) + " bytes", where);
     }
     if (!is_valid_utf8(text)) return make_error(ErrorCode::kMalformed, "JSON that is not UTF-8", where);
+    // The lexer takes NUL for the end of its input and skips a byte order mark: both would hide bytes from a second reader.
+    if (text.find('\0') != text.npos || text.starts_with("\xef\xbb\xbf")) {
+        return make_error(ErrorCode::kMalformed, "not valid JSON (NUL or byte order mark)", where);
+    }
     Json j;
     StrictSax sax(j, limits.max_depth);
     if (!Json::sax_parse(text.begin(), text.end(), &sax)) {

@@ -16,6 +16,8 @@ TEST(Json, StrictlyParsed) {
     EXPECT_FALSE(parse_json("[[[]]]", "f", {100, 2}).ok());
     EXPECT_FALSE(parse_json("[1,2,3]", "f", {3, 9}).ok());
     EXPECT_TRUE(parse_json(R"([{"a":1},{"a":2}])", "f").ok());
+    EXPECT_FALSE(parse_json(std::string("{}\0{}", 5), "f").ok());  // a lexer that stops at NUL would not see the rest
+    EXPECT_FALSE(parse_json("\xef\xbb\xbf{}", "f").ok());
 }
 TEST(Json, CanonicalSortsKeys) {
     EXPECT_EQ(canonical_json(*parse_json(R"({ "b":1, "a":[ "ü" ] })", "f")), "{\"a\":[\"ü\"],\"b\":1}");
