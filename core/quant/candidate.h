@@ -25,6 +25,8 @@ struct Candidate {
 
 /// fp16, int8, int8_g128, rtn_g128, awq_g128, awq_g256, gptq_g128. fp16 is the model's own 16-bit weights.
 const std::vector<Candidate>& known_candidates();
+/// What `optimize` tries when nothing is named: fp16, int8, int8_g128, rtn_g128, awq_g128, gptq_g128.
+const std::vector<std::string>& default_candidates();
 /// kInvalidArgument for an unknown name, listing the known ones.
 Result<Candidate> find_candidate(std::string_view name);
 /// "a,b,c" or empty for the default list. kInvalidArgument for an empty element, a double or unknown name.

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/quant/round_to_nearest.h"
+
+namespace tenpak::quant {
+
+compute::LinearWeight make_int4(std::uint32_t n, std::uint32_t k, const GroupFormat& format) {
+    compute::LinearWeight q;
+    q.format = compute::WeightFormat::kInt4Group;
+    q.n = n;
+    q.k = k;
+    q.group = format.group;
+    q.symmetric = format.symmetric;
+    q.codes.resize(std::size_t{n} * (k / 2));
+    q.scales.resize(std::size_t{n} * (k / format.group));
+    q.zeros.resize(q.scales.size());
+    return q;
+}
+
+void set_int4_row(compute::LinearWeight& weight, std::uint32_t row, const std::uint8_t* codes, const Grid* grids) {
+    std::uint8_t* packed = weight.codes.data() + std::size_t{row} * (weight.k / 2);
+    for (std::uint32_t c = 0; c + 1 < weight.k; c += 2) packed[c / 2] = static_cast<std::uint8_t>(codes[c] | codes[c + 1] << 4);
+    const std::uint32_t groups = weight.k / weight.group;
+    for (std::uint32_t g = 0; g < groups; ++g) {
+        weight.scales[std::size_t{row} * groups + g] = grids[g].scale;
+        weight.zeros[std::size_t{row} * groups + g] = static_cast<std::uint8_t>(grids[g].zero);
+    }
+}
+
+compute::LinearWeight round_to_nearest_int4(std::span<const float> w, std::uint32_t n, std::uint32_t k, const GroupFormat& format,
+                                            ThreadPool& pool) {
+    compute::LinearWeight q = make_int4(n, k, format);
+    const int max_code = format.max_code();
+    pool.parallel_for(n, [&](std::size_t row, unsigned) {
+        std::vector<std::uint8_t> codes(k);
+        std::vector<Grid> grids(k / format.group);
+        const float* x = w.data() + row * k;
+        for (std::uint32_t g = 0; g < grids.size(); ++g) {
+            grids[g] = fit_grid(x + std::size_t{g} * format.group, format.group, format);
+            for (std::uint32_t c = g * format.group; c < (g + 1) * format.group; ++c) codes[c] = nearest_code(x[c], grids[g], max_code);
+        }
+        set_int4_row(q, static_cast<std::uint32_t>(row), codes.data(), grids.data());
+    });
+    return q;
+}
+
+compute::LinearWeight round_to_nearest_int8(std::span<const float> w, std::uint32_t n, std::uint32_t k, std::uint32_t group,
+                                            float min_scale, ThreadPool& pool) {
+    compute::LinearWeight q;
+    q.format = group == 0 ? compute::WeightFormat::kInt8Channel : compute::WeightFormat::kInt8Group;
+    q.n = n;
+    q.k = k;
+    q.group = group;
+    const std::uint32_t width = group == 0 ? k : group, groups = k / width;
+    q.codes.resize(std::size_t{n} * k);
+    q.scales.resize(std::size_t{n} * groups);
+    pool.parallel_for(n, [&](std::size_t row, unsigned) {
+        for (std::uint32_t g = 0; g < groups; ++g) {
+            const std::size_t begin = row * k + std::size_t{g} * width;
+            float top = 0;
+            for (std::size_t i = begin; i < begin + width; ++i) top = std::max(top, std::fabs(w[i]));
+            const float scale = stored_scale(top / 127, min_scale);
+            q.scales[row * groups + g] = scale;
+            for (std::size_t i = begin; i < begin + width; ++i) {
+                const int code = static_cast<int>(round_even(std::clamp(w[i] / scale, -127.0f, 127.0f)));
+                q.codes[i] = static_cast<std::uint8_t>(static_cast<std::int8_t>(code));
+            }
+        }
+    });
+    return q;
+}
+
+void round_values(const float* w, std::uint32_t rows, std::uint32_t k, const GroupFormat& format, float* out) {
+    const int max_code = format.max_code();
+    for (std::size_t begin = 0; begin < std::size_t{rows} * k; begin += format.group) {
+        const Grid grid = fit_grid(w + begin, format.group, format);
+        for (std::size_t i = begin; i < begin + format.group; ++i) out[i] = nearest_value(w[i], grid, max_code);
+    }
+}
+
+}  // namespace tenpak::quant
