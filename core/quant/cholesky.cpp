@@ -55,7 +55,7 @@ Result<std::vector<double>> invert_lower(const std::vector<double>& l, std::uint
     const auto begin = [&](std::size_t t) { return static_cast<std::uint32_t>(t) * kBlock; };
     const auto size = [&](std::size_t t) { return std::min(kBlock, k - begin(t)); };
     // Columns of the inverse are independent: L X = I, block row by block row.
-    TENPAK_RETURN_IF_ERROR(pool.try_parallel_for(tiles, ctx, [&](std::size_t j, unsigned) -> Status {
+    const Status done = pool.try_parallel_for(tiles, ctx, [&](std::size_t j, unsigned) -> Status {
         for (std::size_t i = j; i < tiles; ++i) {
             TENPAK_RETURN_IF_ERROR(ctx.check());
             Matrix right = Matrix::Zero(size(i), size(j));
@@ -65,7 +65,8 @@ Result<std::vector<double>> invert_lower(const std::vector<double>& l, std::uint
             x.block(begin(i), begin(j), size(i), size(j)) = right;
         }
         return {};
-    }));
+    });
+    TENPAK_RETURN_IF_ERROR(done);
     return inverse;
 }
 

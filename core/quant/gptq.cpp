@@ -107,7 +107,7 @@ Result<compute::LinearWeight> gptq(std::span<const float> w, std::uint32_t n, co
                                    ThreadPool& pool, const JobContext& ctx) {
     const std::uint32_t k = factor.k, groups = k / format.group;
     compute::LinearWeight q = make_int4(n, k, format);
-    TENPAK_RETURN_IF_ERROR(pool.try_parallel_for((n + kRows - 1) / kRows, ctx, [&](std::size_t task, unsigned) -> Status {
+    const Status done = pool.try_parallel_for((n + kRows - 1) / kRows, ctx, [&](std::size_t task, unsigned) -> Status {
         const auto r0 = static_cast<std::uint32_t>(task) * kRows;
         Tile tile;
         tile.rows = std::min(kRows, n - r0);
@@ -134,7 +134,8 @@ Result<compute::LinearWeight> gptq(std::span<const float> w, std::uint32_t n, co
             set_int4_row(q, r0 + r, codes.data(), grids.data());
         }
         return {};
-    }));
+    });
+    TENPAK_RETURN_IF_ERROR(done);
     return q;
 }
 
