@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// A block of floating-point weights as bytes, given the base's block ("difference") or nothing ("standalone").
+// Payload layout: FORMAT.md "Weights".
+#pragma once
+#include <cstdint>
+#include <span>
+
+#include "core/base/error.h"
+#include "core/base/file.h"
+#include "core/delta/float_layout.h"
+
+namespace tenpak::delta {
+
+/// Where the bytes of a payload go; for estimates from samples.
+struct WeightCost {
+    std::size_t table_bytes = 0;  ///< header, model and coder states: once a block, whatever its length
+    double data_bytes = 0;        ///< grows with the number of weights
+    double total() const { return static_cast<double>(table_bytes) + data_bytes; }
+};
+
+/// What the payload would cost, without writing it (within rounding: some bytes). `base` empty: standalone.
+/// `raw` holds whole weights. Thread-safe.
+WeightCost weight_cost(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind);
+
+/// Appends the payload to `out`.
+void encode_weights(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind, Bytes& out);
+
+/// A block once analysed: the cost is known, and the payload can be written without counting again.
+class WeightEncoder {
+   public:
+    WeightEncoder(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind);
+    ~WeightEncoder();
+    WeightEncoder(const WeightEncoder&) = delete;
+    WeightEncoder& operator=(const WeightEncoder&) = delete;
+    const WeightCost& cost() const { return cost_; }
+    void write(Bytes& out) const;
+
+   private:
+    struct Analysis;
+    Analysis* analysis_;
+    WeightCost cost_;
+};
+
+/// Fills `raw`. The payload may be hostile: kMalformed, never a crash. It is accepted only if it is used up exactly.
+Status decode_weights(std::span<const std::byte> stored, std::span<const std::byte> base, std::span<std::byte> raw);
+
+}  // namespace tenpak::delta

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/delta/zstd_codec.h"
+
+#include <zstd.h>
+
+#include <memory>
+
+namespace tenpak::delta {
+
+namespace {
+
+/// One context a thread: making one for each block would cost more than small blocks do.
+ZSTD_DCtx* thread_decoder() {
+    static thread_local const std::unique_ptr<ZSTD_DCtx, std::size_t (*)(ZSTD_DCtx*)> dctx(ZSTD_createDCtx(), ZSTD_freeDCtx);
+    return dctx.get();
+}
+
+}  // namespace
+
+int zstd_level(std::size_t size, bool text_like) { return !text_like ? 3 : size <= (1u << 20) ? 19 : 15; }
+
+bool zstd_encode(std::span<const std::byte> raw, int level, Bytes& out) {
+    const std::size_t begin = out.size();
+    out.resize(begin + ZSTD_compressBound(raw.size()));
+    const std::size_t n = ZSTD_compress(out.data() + begin, out.size() - begin, raw.data(), raw.size(), level);
+    const bool smaller = ZSTD_isError(n) == 0 && n < raw.size();
+    out.resize(smaller ? begin + n : begin);
+    return smaller;
+}
+
+Status zstd_decode(std::span<const std::byte> stored, std::span<std::byte> raw) {
+    const auto malformed = [](const char* what) { return make_error(ErrorCode::kMalformed, what, {}, "The block is damaged or made by a faulty program"); };
+    if (ZSTD_getFrameContentSize(stored.data(), stored.size()) != raw.size()) return malformed("a zstd block has another size than its record says");
+    // Exactly one frame: a concatenation of frames would have other bytes for the same content.
+    if (ZSTD_findFrameCompressedSize(stored.data(), stored.size()) != stored.size()) return malformed("a zstd block ends early or has something behind its frame");
+    ZSTD_DCtx* dctx = thread_decoder();
+    if (dctx == nullptr) return make_error(ErrorCode::kOutOfMemory, "no memory for the zstd decoder");
+    const std::size_t n = ZSTD_decompressDCtx(dctx, raw.data(), raw.size(), stored.data(), stored.size());
+    if (ZSTD_isError(n) != 0 || n != raw.size()) return malformed("a zstd block cannot be decoded");
+    return {};
+}
+
+}  // namespace tenpak::delta
