@@ -65,8 +65,7 @@ class WeightsCodec : public Codec {
         if (!kind || raw.empty() || raw.size() % make_layout(static_cast<unsigned>(*kind), 0)->bytes != 0) return false;
         if (with_base_ && base.size() != raw.size()) return false;
         const std::size_t begin = out.size();
-        encode_weights(raw, with_base_ ? base : Span{}, *kind, out);
-        if (out.size() - begin < raw.size()) return true;
+        if (encode_weights(raw, with_base_ ? base : Span{}, *kind, out) && out.size() - begin < raw.size()) return true;
         out.resize(begin);
         return false;
     }
@@ -135,7 +134,9 @@ Encoded encode_smallest(Span raw, Span base, DType dtype) {
             difference->write(stored);
             keep(kDifference, std::move(stored));
         }
-        if (!difference || alone.cost().total() <= difference->cost().total() * kClose + kFew) {
+        if (!alone.possible()) {
+            // Stored raw or by zstd below, unless the difference did it.
+        } else if (!difference || alone.cost().total() <= difference->cost().total() * kClose + kFew) {
             Bytes stored;
             alone.write(stored);
             keep(kStandalone, std::move(stored));

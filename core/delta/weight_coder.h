@@ -22,8 +22,9 @@ struct WeightCost {
 /// `raw` holds whole weights. Thread-safe.
 WeightCost weight_cost(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind);
 
-/// Appends the payload to `out`.
-void encode_weights(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind, Bytes& out);
+/// Appends the payload to `out`; false where the block has more kinds of values than the format holds (possible without
+/// a base only: more than 256 combinations of sign and exponent).
+bool encode_weights(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind, Bytes& out);
 
 /// A block once analysed: the cost is known, and the payload can be written without counting again.
 class WeightEncoder {
@@ -32,6 +33,8 @@ class WeightEncoder {
     ~WeightEncoder();
     WeightEncoder(const WeightEncoder&) = delete;
     WeightEncoder& operator=(const WeightEncoder&) = delete;
+    /// False: cost() is infinite and write() must not be called (see encode_weights).
+    bool possible() const { return cost_.data_bytes < 1e300; }
     const WeightCost& cost() const { return cost_; }
     void write(Bytes& out) const;
 

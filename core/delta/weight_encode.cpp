@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "core/delta/bit_stream.h"
@@ -202,7 +203,7 @@ struct WeightEncoder::Analysis {
         if (!base.empty()) count_with_base<Word>(counts, layout, raw, base);
         count_absolute<Word>(counts, layout, raw, base);
         model = build_model(layout, counts, raw.size() / sizeof(Word));
-        write_model(model, counts.with_base, model_bytes);
+        if (!model.contexts.empty()) write_model(model, counts.with_base, model_bytes);
     }
     template <class Word>
     std::vector<std::uint16_t> map(const EncodeTables& t, Bytes& raw_bits) const {
@@ -219,6 +220,11 @@ WeightEncoder::WeightEncoder(std::span<const std::byte> raw, std::span<const std
     auto analysis = std::make_unique<Analysis>(raw, base, layout);
     if (layout.bytes == 2) analysis->run<std::uint16_t>();
     else analysis->run<std::uint32_t>();
+    cost_.data_bytes = std::numeric_limits<double>::infinity();
+    if (analysis->model.contexts.empty()) {
+        analysis_ = analysis.release();
+        return;
+    }
     const ModelCost bits = model_cost(analysis->model, analysis->counts);
     cost_.data_bytes = (bits.coded_bits + bits.raw_bits) / 8;
     cost_.table_bytes = 6 + analysis->model_bytes.size() + 4 * lanes_for(raw.size() / layout.bytes);
@@ -248,8 +254,10 @@ WeightCost weight_cost(std::span<const std::byte> raw, std::span<const std::byte
     return WeightEncoder(raw, base, kind).cost();
 }
 
-void encode_weights(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind, Bytes& out) {
-    WeightEncoder(raw, base, kind).write(out);
+bool encode_weights(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind, Bytes& out) {
+    const WeightEncoder encoder(raw, base, kind);
+    if (encoder.possible()) encoder.write(out);
+    return encoder.possible();
 }
 
 }  // namespace tenpak::delta

@@ -15,6 +15,8 @@ constexpr double kRootScale = 0.7;
 constexpr double kTableBitsPerSymbol = 2.5;  // seen in files written so far: used only to choose
 constexpr double kTableBitsPerContext = 14;
 
+constexpr double kImpossible = 1e300;
+
 double n_log_n(double n) { return n > 0 ? n * std::log2(n) : 0; }
 
 std::uint16_t root_of(std::uint64_t count) {
@@ -54,7 +56,7 @@ class Builder {
 
     /// Best alphabet by estimated bits.
     void choose(Group& g) {
-        g.cost = 1e300;
+        g.cost = kImpossible;
         if (!g.anchored.empty()) consider(g, g.anchored, anchored_, true);
         if (!g.absolute.empty()) consider(g, g.absolute, absolute_, false);
     }
@@ -160,7 +162,7 @@ WeightModel build_model(const FloatLayout& layout, const FineCounts& counts, std
     for (std::size_t i = 0; i + 1 < groups.size(); ++i) merged.push_back(builder.merged(groups[i], groups[i + 1]));
     while (groups.size() > 1) {
         std::size_t best = 0;
-        double gain = -1e300;
+        double gain = -kImpossible;
         for (std::size_t i = 0; i < merged.size(); ++i) {
             const double g = groups[i].cost + groups[i + 1].cost - merged[i].cost;
             if (g > gain) {
@@ -178,6 +180,8 @@ WeightModel build_model(const FloatLayout& layout, const FineCounts& counts, std
 
     WeightModel model;
     model.layout = layout;
+    for (const Group& g : groups)
+        if (g.cost >= kImpossible) return model;
     // Few weights do not pay for the larger decoding table's set-up.
     model.precision = total_weights >= 32768 ? 12 : total_weights >= 4096 ? 11 : 10;
     if (!groups.empty()) model.first_exponent = groups.front().first;

@@ -45,7 +45,8 @@ struct FineCounts {
 /// Sets `frequency` from `root`: squares, scaled to 2^precision, each at least 1. Integers only: the same everywhere.
 void set_frequencies(ContextTable& table, unsigned precision);
 
-/// Merges neighbouring exponents into contexts and chooses each one's alphabet by the bits it costs.
+/// Merges neighbouring exponents into contexts and chooses each one's alphabet by the bits it costs. No contexts at all
+/// where the block has too many kinds of values for any alphabet.
 WeightModel build_model(const FloatLayout& layout, const FineCounts& counts, std::uint64_t total_weights);
 /// Bits of the weights under the model: entropy-coded part and raw part (the table not included).
 struct ModelCost {

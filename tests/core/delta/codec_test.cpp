@@ -78,7 +78,9 @@ TEST(Codec, EveryBitPatternOfBaseAndFineTuneComesBack) {
         for (const Codec* c : all_codecs()) {
             Bytes stored;
             if (c->name() == "difference" || c->name() == "standalone") {
-                encode_weights(raw, c->needs_base() ? std::span<const std::byte>(b) : std::span<const std::byte>{}, *float_kind(t), stored);
+                const bool done = encode_weights(raw, c->needs_base() ? std::span<const std::byte>(b) : std::span<const std::byte>{}, *float_kind(t), stored);
+                EXPECT_EQ(done, c->needs_base() || t == DType::kF16);  // 512 signs and exponents are too many for standalone
+                if (!done) continue;
             } else if (!c->encode(raw, b, t, stored)) {
                 continue;
             }
@@ -109,7 +111,7 @@ TEST(Codec, SpecialValuesNextToOrdinaryOnesComeBack) {
 TEST(Codec, RatiosOfSyntheticFineTunes) {
     // Limits: the entropy of the integer difference given the base exponent on this generator (3.01 and 4.98 bit at
     // .005 and .02) plus 3 %. An order-0 coder needs 3.62 and 5.60.
-    const std::map<double, double> limit{{0.0003, 0.40}, {0.001, 1.13}, {0.005, 3.10}, {0.02, 5.10}, {0.05, 6.45}};
+    const std::map<double, double> limit{{0.0003, 0.385}, {0.001, 1.13}, {0.005, 3.10}, {0.02, 5.10}, {0.05, 6.45}};
     for (const auto& [alpha, bits] : limit) {
         const auto [base, fine] = synthetic_pair(1024, 1024, alpha, DType::kBF16);
         const auto [name, stored] = round_trip(fine, base, DType::kBF16);
@@ -157,7 +159,7 @@ TEST(Codec, OtherTypesAndShapes) {
         const Bytes b(base.begin(), base.begin() + static_cast<std::ptrdiff_t>(2 * n)), f(fine.begin(), fine.begin() + static_cast<std::ptrdiff_t>(2 * n));
         round_trip(f, b, DType::kBF16);
         Bytes out, back(f.size());
-        encode_weights(f, b, FloatKind::kBf16, out);
+        ASSERT_TRUE(encode_weights(f, b, FloatKind::kBf16, out));
         ASSERT_TRUE(decode_weights(out, b, back).ok());
         ASSERT_TRUE(back == f);
     }
@@ -181,7 +183,7 @@ TEST(Codec, HostilePayloadsAreRefusedOrDecodeToSomething) {
         for (const bool with_base : {true, false}) {
             const std::span<const std::byte> b = with_base ? std::span<const std::byte>(base) : std::span<const std::byte>{};
             Bytes stored;
-            encode_weights(fine, b, *float_kind(t), stored);
+            ASSERT_TRUE(encode_weights(fine, b, *float_kind(t), stored));
             Bytes back(fine.size());
             int refused = 0;
             constexpr int kTries = 3000;
@@ -192,7 +194,7 @@ TEST(Codec, HostilePayloadsAreRefusedOrDecodeToSomething) {
                 if (i % 5 == 0) bad.resize(g() % bad.size());
                 const Status s = decode_weights(bad, b, back);
                 if (!s.ok() || back != fine) ++refused;
-                if (!s.ok()) EXPECT_TRUE(s.error().code == ErrorCode::kMalformed || s.error().code == ErrorCode::kUnsupported);
+                EXPECT_TRUE(s.ok() || s.error().code == ErrorCode::kMalformed || s.error().code == ErrorCode::kUnsupported);
             }
             // Flips of raw bits give other weights: the hash of the block finds those.
             EXPECT_GT(refused, kTries * 95 / 100);
