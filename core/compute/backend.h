@@ -36,6 +36,14 @@ struct AttentionShape {
     float scale = 0;  ///< of q.k, normally 1/sqrt(head_dim)
 };
 
+/// The queries of one sequence at positions first..first+tokens-1, as Backend::attention takes them.
+struct AttentionJob {
+    const float* q = nullptr;
+    std::uint32_t tokens = 0, first = 0;
+    KvView kv;
+    float* out = nullptr;
+};
+
 class Backend {
    public:
     virtual ~Backend() = default;
@@ -55,6 +63,10 @@ class Backend {
     /// [position][kv_head][head_dim] up to and including them already stored. out[tokens][heads][head_dim].
     virtual void attention(const float* q, std::uint32_t tokens, std::uint32_t first, const AttentionShape& shape, const KvView& kv,
                            float* out) = 0;
+    /// Several sequences at once, so that a batched decode step keeps all threads busy.
+    virtual void attention_batch(std::span<const AttentionJob> jobs, const AttentionShape& shape) {
+        for (const AttentionJob& j : jobs) attention(j.q, j.tokens, j.first, shape, j.kv, j.out);
+    }
     /// out = silu(gate) * up.
     virtual void silu_mul(const float* gate, const float* up, std::size_t n, float* out) = 0;
     virtual void add(float* x, const float* y, std::size_t n) = 0;  ///< x += y

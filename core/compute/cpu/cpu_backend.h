@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <memory>
+#include <string>
 
 #include "core/compute/backend.h"
 
@@ -15,8 +16,16 @@ struct CpuFeatures {
 };
 const CpuFeatures& cpu_features();
 
-/// `threads` 0: usable_cpus(). Kernels are chosen at run time from cpu_features(); TENPAK_CPU=scalar|avx2|avx512 in the
-/// environment limits them (tests).
+/// `threads` 0: usable_cpus(). Kernels are chosen at run time from cpu_features(); TENPAK_CPU=scalar|avx2|avx512|vnni in
+/// the environment limits them. Results do not depend on the number of threads.
+///
+/// Precision of linear(), with W exactly what the codes stand for (LinearWeight::dequantize) and sums in fp32:
+///   fp32             always W x in fp32 (the reference path)
+///   int8 per channel x is quantized per token to int8 (part of the format), sums are exact
+///   all others       few tokens: x in fp32, or, for groups on AVX-512 VNNI, in 16-bit integers per token and group;
+///                    many tokens: x in fp32, or rounded to bf16 where AMX runs. PackedLinear::kernel() says which.
 std::unique_ptr<Backend> make_cpu_backend(unsigned threads = 0);
+/// The same with fewer instruction sets than there are (tests, comparisons). `use` must be a subset of cpu_features().
+std::unique_ptr<Backend> make_cpu_backend(unsigned threads, const CpuFeatures& use);
 
 }  // namespace tenpak::compute

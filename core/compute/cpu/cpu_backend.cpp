@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/compute/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/base/thread_pool.h"
+#include "core/compute/cpu/activations.h"
+#include "core/compute/cpu/kernels.h"
+#include "core/compute/cpu/rope_table.h"
+
+namespace tenpak::compute {
+namespace cpu {
+namespace {
+
+// Up to here packed codes are read once per four tokens; beyond, unpacking a panel first is cheaper.
+constexpr std::uint32_t kSmallTokens = 8;
+// Work below this many multiplications is done by the calling thread: waking another one costs more.
+constexpr std::uint64_t kInlineWork = 64 * 1024;
+
+const Kernels& pick(const CpuFeatures& f) {
+#if defined(__x86_64__)
+    if (f.avx512) return kernels_avx512();
+    if (f.avx2) return kernels_avx2();
+#endif
+    (void)f;
+    return kernels_scalar();
+}
+
+class CpuBackend final : public Backend {
+   public:
+    CpuBackend(unsigned threads, const CpuFeatures& features)
+        : features_(features), kernels_(pick(features)), pool_(threads == 0 ? usable_cpus() : threads) {
+        scratch_.resize(pool_.size());
+    }
+
+    std::string name() const override { return "cpu"; }
+    std::string description() const override {
+        const unsigned n = pool_.size();
+        return "CPU, " + std::to_string(n) + (n == 1 ? " core, " : " cores, ") + features_.instruction_sets();
+    }
+    unsigned threads() const override { return pool_.size(); }
+
+    Result<std::unique_ptr<PackedLinear>> make_linear(const LinearWeight& weight) override {
+        try {
+            TENPAK_ASSIGN(auto panels, pack_panels(weight, pool_));
+            panels->kernel_name = std::string(weight_format_name(weight.format)) +
+                                  (panels->grouped() ? " " + std::to_string(panels->group) : "") + " " + kernels_.name;
+            return std::unique_ptr<PackedLinear>(std::move(panels));
+        } catch (const std::bad_alloc&) {
+            return make_error(ErrorCode::kOutOfMemory, "no memory to pack a weight");
+        }
+    }
+
+    void linear(const PackedLinear& packed, const float* x, std::uint32_t tokens, float* y) override {
+        const auto& w = static_cast<const Panels&>(packed);
+        if (tokens == 0) return;
+        if (w.format == WeightFormat::kInt8Channel) {
+            const Int8Rows rows = int8_rows_.quantize(w, x, tokens);
+            run_panels(w, tokens, 4, [&](std::size_t first, std::size_t last, unsigned) {
+                kernels_.int8(w, first, last, rows, tokens, y, w.rows);
+            });
+            return;
+        }
+        const float* prepared = padded_.prepare(w, x, tokens);
+        if (tokens <= kSmallTokens) {
+            run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) {
+                kernels_.small(w, first, last, prepared, tokens, y, w.rows);
+            });
+            return;
+        }
+        for (auto& s : scratch_) s.resize(std::size_t{w.padded} * kLanes);
+        run_panels(w, tokens, 1, [&](std::size_t first, std::size_t last, unsigned worker) {
+            kernels_.large(w, first, last, prepared, tokens, y, w.rows, scratch_[worker].data());
+        });
+    }
+
+    void rms_norm(const float* x, const float* weight, float eps, std::uint32_t tokens, std::uint32_t dim, float* y) override {
+        split(tokens, dim * 4ull, [&](std::size_t t) { kernels_.rms_norm(x + t * dim, weight, eps, dim, y + t * dim); });
+    }
+
+    void rope(float* x, const std::uint32_t* positions, std::uint32_t tokens, std::uint32_t heads, std::uint32_t head_dim,
+              const float* inv_freq, float attention_factor) override {
+        const std::size_t half = head_dim / 2;
+        rope_.prepare(inv_freq, half, attention_factor, positions, tokens);
+        split(tokens, std::uint64_t{heads} * head_dim * 2, [&](std::size_t t) {
+            rope_.rotate(x + t * heads * head_dim, positions[t], heads, half);
+        });
+    }
+
+    void attention(const float* q, std::uint32_t tokens, std::uint32_t first, const AttentionShape& shape, const KvView& kv,
+                   float* out) override {
+        const AttentionJob job{q, tokens, first, kv, out};
+        attention_batch({&job, 1}, shape);
+    }
+
+    void attention_batch(std::span<const AttentionJob> jobs, const AttentionShape& shape) override {
+        struct Task {
+            std::uint32_t job, kv_head, begin, end;
+        };
+        std::vector<Task> tasks;
+        std::uint32_t positions = 0;
+        std::uint64_t work = 0;
+        for (std::uint32_t j = 0; j < jobs.size(); ++j) {
+            const std::uint32_t tokens = jobs[j].tokens;
+            positions = std::max(positions, jobs[j].first + tokens);
+            work += std::uint64_t{tokens} * (jobs[j].first + tokens) * shape.heads * shape.head_dim;
+            for (std::uint32_t h = 0; h < shape.kv_heads; ++h) {
+                // The longest tasks first: the threads finish together.
+                for (std::uint32_t end = tokens; end > 0; end -= std::min(end, kQueryBlock)) {
+                    tasks.push_back({j, h, end - std::min(end, kQueryBlock), end});
+                }
+            }
+        }
+        for (auto& s : scratch_) s.resize(attention_scratch(shape, positions));
+        const auto body = [&](std::size_t i, unsigned worker) {
+            const Task& t = tasks[i];
+            const AttentionJob& job = jobs[t.job];
+            const AttentionWork w{job.q, job.tokens, job.first, shape, job.kv.keys, job.kv.values, job.out};
+            kernels_.attention(w, t.kv_head, t.begin, t.end, scratch_[worker].data());
+        };
+        run(tasks.size(), work, body);
+    }
+
+    void silu_mul(const float* gate, const float* up, std::size_t n, float* out) override {
+        split_range(n, 8, [&](std::size_t at, std::size_t count) { kernels_.silu_mul(gate + at, up + at, count, out + at); });
+    }
+    void add(float* x, const float* y, std::size_t n) override {
+        split_range(n, 1, [&](std::size_t at, std::size_t count) { kernels_.add(x + at, y + at, count); });
+    }
+
+   private:
+    template <class Body>
+    void run(std::size_t tasks, std::uint64_t work, const Body& body) {
+        if (work < kInlineWork || tasks == 1) {
+            for (std::size_t i = 0; i < tasks; ++i) body(i, 0);
+        } else {
+            pool_.parallel_for(tasks, body);
+        }
+    }
+    /// Panels in chunks of about `chunk`, smaller where that leaves threads without work.
+    template <class Body>
+    void run_panels(const Panels& w, std::uint32_t tokens, std::size_t chunk, const Body& body) {
+        while (chunk > 1 && w.panels < chunk * pool_.size()) chunk /= 2;
+        const std::size_t tasks = (w.panels + chunk - 1) / chunk;
+        run(tasks, std::uint64_t{w.rows} * w.columns * tokens, [&](std::size_t i, unsigned worker) {
+            body(i * chunk, std::min<std::size_t>(w.panels, (i + 1) * chunk), worker);
+        });
+    }
+    template <class Body>
+    void split(std::size_t items, std::uint64_t work_each, const Body& body) {
+        constexpr std::size_t kBlock = 8;
+        run((items + kBlock - 1) / kBlock, items * work_each, [&](std::size_t i, unsigned) {
+            for (std::size_t t = i * kBlock; t < std::min(items, (i + 1) * kBlock); ++t) body(t);
+        });
+    }
+    template <class Body>
+    void split_range(std::size_t n, std::uint64_t work_each, const Body& body) {
+        constexpr std::size_t kBlock = 8192;
+        run((n + kBlock - 1) / kBlock, n * work_each, [&](std::size_t i, unsigned) { body(i * kBlock, std::min(kBlock, n - i * kBlock)); });
+    }
+
+    const CpuFeatures features_;
+    const Kernels& kernels_;
+    ThreadPool pool_;
+    PaddedRows padded_;
+    Int8Quantizer int8_rows_;
+    RopeTable rope_;
+    std::vector<AlignedBuffer<float>> scratch_;  // one a worker
+};
+
+}  // namespace
+
+std::size_t attention_scratch(const AttentionShape& shape, std::uint32_t positions) {
+    const std::size_t padded = (std::size_t{positions} + 15) / 16 * 16;
+    return std::size_t{kQueryBlock} * (shape.heads / shape.kv_heads) * padded + std::size_t{shape.head_dim} * 16;
+}
+
+}  // namespace cpu
+
+std::unique_ptr<Backend> make_cpu_backend(unsigned threads, const CpuFeatures& use) {
+    return std::make_unique<cpu::CpuBackend>(threads, use);
+}
+std::unique_ptr<Backend> make_cpu_backend(unsigned threads) { return make_cpu_backend(threads, cpu_features()); }
+
+}  // namespace tenpak::compute

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/compute/cpu/kernels.h"
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#define TENPAK_NATIVE_LANES 8
+
+namespace tenpak::compute::cpu {
+namespace {
+#include "core/compute/cpu/simd.inc"
+#include "core/compute/cpu/kernels.inc"
+#include "core/compute/cpu/attention.inc"
+}  // namespace
+
+const Kernels& kernels_avx2() {
+    static const Kernels table = {"AVX2", small, large, int8, nullptr, rms_norm, silu_mul, add, attention};
+    return table;
+}
+
+}  // namespace tenpak::compute::cpu

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/compute/cpu/kernels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#define TENPAK_NATIVE_LANES 4
+
+namespace tenpak::compute::cpu {
+namespace {
+#include "core/compute/cpu/simd.inc"
+#include "core/compute/cpu/kernels.inc"
+#include "core/compute/cpu/attention.inc"
+}  // namespace
+
+const Kernels& kernels_scalar() {
+    static const Kernels table = {"scalar", small, large, int8, nullptr, rms_norm, silu_mul, add, attention};
+    return table;
+}
+
+}  // namespace tenpak::compute::cpu
