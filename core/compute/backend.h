@@ -22,6 +22,11 @@ class PackedLinear {
     virtual std::uint32_t k() const = 0;
     virtual std::uint64_t bytes() const = 0;        ///< resident bytes
     virtual const char* kernel() const = 0;         ///< "int4 g128 AVX-512 VNNI": what really runs
+    /// out[k] = row `index` as fp32, exactly (an embedding that is also the head). False where it cannot be read back.
+    virtual bool read_row(std::uint32_t index, float* out) const {
+        (void)index, (void)out;
+        return false;
+    }
 };
 
 /// Keys and values of a batch of sequences: [layer][slot][position][kv_head][head_dim], fp32 on the CPU.

@@ -62,7 +62,15 @@ class Transformer {
     std::vector<std::string> kernels() const;  ///< distinct PackedLinear::kernel()
 
     /// Runs all chunks in one batch. logits: [chunks or total tokens][vocab] as asked; kNumeric if they are not finite.
+    /// kInvalidArgument: a token outside the vocabulary, a slot twice, more positions than the cache has.
     Status forward(std::span<const SequenceChunk> chunks, KvCache& cache, LogitsOf which, std::vector<float>& logits);
+    /// The same up to the final norm: hidden[total tokens][hidden]. With head(), logits of a long text need not lie in
+    /// memory at once.
+    Status hidden_states(std::span<const SequenceChunk> chunks, KvCache& cache, std::vector<float>& hidden);
+    /// logits[rows][vocab], fp32, of rows as hidden_states returns them.
+    Status head(std::span<const float> hidden, std::vector<float>& logits);
+    /// Asked between layers: kCancelled once requested. Set by load() from its context.
+    void set_stop(std::stop_token stop);
 
     // Layer by layer, for calibration. Sequences of equal length `window` lie one after the other: hidden[tokens][dim].
     Status embed(std::span<const Token> tokens, std::vector<float>& hidden) const;

@@ -83,6 +83,19 @@ void pack_grouped(const LinearWeight& w, Panels& out, std::size_t p) {
 
 }  // namespace
 
+bool Panels::read_row(std::uint32_t index, float* out) const {
+    if (index >= rows || !(format == WeightFormat::kF32 || format == WeightFormat::kBF16 || format == WeightFormat::kF16)) return false;
+    const std::uint8_t* p = panel(index / kLanes);
+    const std::size_t lane = index % kLanes;
+    const auto* h = reinterpret_cast<const std::uint16_t*>(p);
+    for (std::size_t c = 0; c < columns; ++c) {
+        if (format == WeightFormat::kF32) out[c] = reinterpret_cast<const float*>(p)[c * kLanes + lane];
+        else if (format == WeightFormat::kF16) out[c] = fp16_to_float(h[c * kLanes + lane]);
+        else out[c] = bf16_to_float(h[c / 2 * 2 * kLanes + lane * 2 + c % 2]);
+    }
+    return true;
+}
+
 Result<std::unique_ptr<Panels>> pack_panels(const LinearWeight& w, ThreadPool& pool) {
     TENPAK_RETURN_IF_ERROR(w.validate("linear weight"));
     auto out = std::make_unique<Panels>();

@@ -61,6 +61,7 @@ class Panels final : public PackedLinear {
         return panel_bytes * panels + (row_scales.size() + row_sums.size() + bias.size()) * 4;
     }
     const char* kernel() const override { return kernel_name.c_str(); }
+    bool read_row(std::uint32_t index, float* out) const override;
 
     const std::uint8_t* panel(std::size_t p) const { return data.data() + p * panel_bytes; }
     std::size_t header_bytes() const { return scale_kind == ScaleKind::kF32 ? 128 : 64; }

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/transformer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "core/model/transformer_impl.h"
+
+namespace tenpak::model {
+namespace {
+
+/// Runs `body`, with memory that ran out as an error.
+template <class Body>
+auto guarded(const char* what, const Body& body) -> decltype(body()) {
+    try {
+        return body();
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, std::string("not enough memory to ") + what, {}, "Use a smaller context or batch, or a smaller candidate");
+    }
+}
+
+}  // namespace
+
+Transformer::Transformer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Transformer::~Transformer() = default;
+
+Result<std::unique_ptr<Transformer>> Transformer::load(std::shared_ptr<const ModelSource> source, const compute::WeightOverrides& overrides,
+                                                       compute::Backend& backend, const LoadOptions& options, const JobContext& ctx) {
+    return guarded("load the model", [&]() -> Result<std::unique_ptr<Transformer>> {
+        auto impl = std::make_unique<Impl>(backend);
+        TENPAK_RETURN_IF_ERROR(impl->load(*source, overrides, options, ctx));
+        return std::unique_ptr<Transformer>(new Transformer(std::move(impl)));
+    });
+}
+
+const ModelConfig& Transformer::config() const { return impl_->config; }
+void Transformer::set_stop(std::stop_token stop) { impl_->stop = std::move(stop); }
+
+std::uint64_t Transformer::weight_bytes() const {
+    std::uint64_t bytes = impl_->head.packed->bytes() + impl_->embedding.half.size() * 2 + impl_->embedding.f32.size() * 4 +
+                          impl_->final_norm.weight.size() * 4;
+    for (const DecoderLayer& layer : impl_->layers) {
+        for (const Linear& linear : layer.linears) bytes += linear.packed->bytes();
+        bytes += (layer.input_norm.weight.size() + layer.post_norm.weight.size()) * 4;
+    }
+    return bytes;
+}
+
+std::vector<std::string> Transformer::kernels() const {
+    std::vector<std::string> names = {impl_->head.packed->kernel()};
+    for (const DecoderLayer& layer : impl_->layers) {
+        for (const Linear& linear : layer.linears) names.emplace_back(linear.packed->kernel());
+    }
+    std::sort(names.begin(), names.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
+    return names;
+}
+
+Status Transformer::hidden_states(std::span<const SequenceChunk> chunks, KvCache& cache, std::vector<float>& hidden) {
+    return guarded("run the model", [&]() -> Status {
+        Impl& m = *impl_;
+        std::vector<Token> tokens;
+        std::vector<std::uint32_t> positions;
+        std::vector<SequenceSpan> sequences;
+        std::vector<bool> used(cache.slots(), false);
+        for (const SequenceChunk& chunk : chunks) {
+            if (chunk.slot >= cache.slots() || used[chunk.slot]) return make_error(ErrorCode::kInvalidArgument, "a batch needs one cache slot a sequence");
+            used[chunk.slot] = true;
+            const std::uint32_t first = cache.length(chunk.slot);
+            if (chunk.tokens.size() > cache.capacity() - first) {
+                return make_error(ErrorCode::kInvalidArgument, std::to_string(first + chunk.tokens.size()) + " positions where the cache holds " + std::to_string(cache.capacity()));
+            }
+            if (chunk.tokens.empty()) return make_error(ErrorCode::kInvalidArgument, "a sequence without tokens");
+            sequences.push_back({static_cast<std::uint32_t>(tokens.size()), static_cast<std::uint32_t>(chunk.tokens.size()), first, {}});
+            tokens.insert(tokens.end(), chunk.tokens.begin(), chunk.tokens.end());
+            for (std::uint32_t i = 0; i < chunk.tokens.size(); ++i) positions.push_back(first + i);
+        }
+        TENPAK_RETURN_IF_ERROR(m.embed(tokens, hidden));
+        for (std::uint32_t l = 0; l < m.config.layers; ++l) {
+            for (std::size_t s = 0; s < chunks.size(); ++s) {
+                const std::size_t at = cache.offset(l, chunks[s].slot);
+                sequences[s].kv = {cache.keys_.data() + at, cache.values_.data() + at, cache.capacity()};
+            }
+            TENPAK_RETURN_IF_ERROR(m.block(m.layers[l], hidden, positions, sequences, {}));
+        }
+        m.backend.rms_norm(hidden.data(), m.final_norm.weight.data(), m.config.rms_eps, static_cast<std::uint32_t>(tokens.size()), m.config.hidden, hidden.data());
+        // Only now do the new positions count: a forward that failed leaves the cache as it was.
+        for (const SequenceChunk& chunk : chunks) cache.lengths_[chunk.slot] += static_cast<std::uint32_t>(chunk.tokens.size());
+        return {};
+    });
+}
+
+Status Transformer::head(std::span<const float> hidden, std::vector<float>& logits) {
+    return guarded("compute logits", [&]() -> Status {
+        const Impl& m = *impl_;
+        const auto rows = static_cast<std::uint32_t>(hidden.size() / m.config.hidden);
+        logits.resize(std::size_t{rows} * m.config.vocab);
+        m.backend.linear(*m.head.packed, hidden.data(), rows, logits.data());
+        const auto finite = check_finite(logits, "logits");
+        if (!finite.ok()) return make_error(ErrorCode::kNumeric, "the model's output is not finite", {}, "A weight or scale is far outside its range");
+        return {};
+    });
+}
+
+Status Transformer::forward(std::span<const SequenceChunk> chunks, KvCache& cache, LogitsOf which, std::vector<float>& logits) {
+    std::vector<float> hidden;
+    TENPAK_RETURN_IF_ERROR(hidden_states(chunks, cache, hidden));
+    logits.clear();
+    if (which == LogitsOf::kNone) return {};
+    if (which == LogitsOf::kAll) return head(hidden, logits);
+    return guarded("compute logits", [&]() -> Status {
+        const std::size_t dim = config().hidden;
+        std::size_t end = 0;
+        for (std::size_t s = 0; s < chunks.size(); ++s) {
+            end += chunks[s].tokens.size();
+            std::memmove(hidden.data() + s * dim, hidden.data() + (end - 1) * dim, dim * sizeof(float));
+        }
+        return head(std::span(hidden).first(chunks.size() * dim), logits);
+    });
+}
+
+Status Transformer::embed(std::span<const Token> tokens, std::vector<float>& hidden) const {
+    return guarded("embed a text", [&] { return impl_->embed(tokens, hidden); });
+}
+
+Status Transformer::run_layer(std::uint32_t layer, std::vector<float>& hidden, std::uint32_t window, const LinearObserver& observer) {
+    return guarded("run a layer", [&]() -> Status {
+        Impl& m = *impl_;
+        const std::size_t tokens = hidden.size() / m.config.hidden;
+        if (layer >= m.config.layers || window == 0 || tokens % window != 0 || hidden.size() != tokens * m.config.hidden) {
+            return make_error(ErrorCode::kInvalidArgument, "hidden states do not consist of whole windows of " + std::to_string(window) + " tokens");
+        }
+        std::vector<std::uint32_t> positions(tokens);
+        std::vector<SequenceSpan> sequences;
+        for (std::size_t t = 0; t < tokens; ++t) positions[t] = static_cast<std::uint32_t>(t % window);
+        for (std::size_t t = 0; t < tokens; t += window) sequences.push_back({static_cast<std::uint32_t>(t), window, 0, {}});
+        return m.block(m.layers[layer], hidden, positions, sequences, observer);
+    });
+}
+
+Status Transformer::set_linear(const std::string& name, const compute::LinearWeight& weight) {
+    return guarded("replace a weight", [&]() -> Status {
+        Linear* linear = impl_->find_linear(name);
+        if (linear == nullptr) return make_error(ErrorCode::kNotFound, "the model has no linear weight " + name);
+        if (weight.n != linear->n || weight.k != linear->k) return make_error(ErrorCode::kMismatch, "another shape than the weight it replaces", name);
+        TENPAK_RETURN_IF_ERROR(check_finite(weight, name));
+        if (weight.bias.empty() && !linear->bias.empty()) {
+            compute::LinearWeight with_bias = weight;
+            with_bias.bias = linear->bias;
+            TENPAK_ASSIGN(linear->packed, impl_->backend.make_linear(with_bias));
+        } else {
+            TENPAK_ASSIGN(linear->packed, impl_->backend.make_linear(weight));
+        }
+        return {};
+    });
+}
+
+Status Transformer::set_vector(const std::string& name, std::vector<float> values) {
+    Norm* norm = impl_->find_norm(name);
+    if (norm == nullptr) return make_error(ErrorCode::kNotFound, "the model has no norm weight " + name);
+    if (values.size() != norm->weight.size()) return make_error(ErrorCode::kMismatch, "another size than the weight it replaces", name);
+    TENPAK_RETURN_IF_ERROR(check_finite(values, name));
+    norm->weight = std::move(values);
+    return {};
+}
+
+std::vector<std::string> Transformer::linear_names(std::uint32_t layer) const {
+    std::vector<std::string> names;
+    if (layer >= impl_->layers.size()) return names;
+    for (const Linear& linear : impl_->layers[layer].linears) names.push_back(linear.name);
+    return names;
+}
+
+}  // namespace tenpak::model
