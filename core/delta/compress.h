@@ -15,7 +15,7 @@ namespace tenpak::delta {
 struct CompressOptions {
     unsigned threads = 0;                 ///< 0: usable_cpus()
     std::uint64_t block_weights = 1 << 20;///< weights in a block: random access and parallel grain
-    std::string base_revision;            ///< hub commit where known
+    std::string base_revision{};          ///< hub commit where known
 };
 
 struct TensorReport {

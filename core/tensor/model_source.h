@@ -65,6 +65,8 @@ class ModelDirectory : public ModelSource {
     /// Every file, sorted by path: what a lossless copy must hold.
     const std::vector<ModelFile>& files() const { return files_; }
     const std::vector<std::string>& ignored() const { return ignored_; }
+    /// Where a file of files() lies, for reading it positionally.
+    fs::path file_path(const ModelFile& file) const { return root_ / file.path; }
     /// Index into files() of weight file `TensorInfo::file`.
     std::size_t weight_file(std::uint32_t file) const { return weight_index_[file]; }
     const File& weight_handle(std::uint32_t file) const { return weight_files_[file]; }

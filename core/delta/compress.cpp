@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/delta/compress.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <set>
+#include <thread>
+
+#include "core/base/thread_pool.h"
+#include "core/delta/base_cache.h"
+#include "core/delta/block_plan.h"
+#include "core/delta/codec.h"
+
+namespace tenpak::delta {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Finished {
+    BlockInfo info;
+    Bytes stored;
+    std::uint64_t changed = 0;  ///< elements that differ from the base (all, without one)
+    const Codec* codec = nullptr;
+};
+
+std::uint64_t count_changed(std::span<const std::byte> a, std::span<const std::byte> b, DType t) {
+    const std::size_t size = std::max(dtype_bits(t) / 8, 1u), n = a.size() / size;
+    std::uint64_t changed = 0;
+    const auto count = [&](auto word) {
+        for (std::size_t i = 0; i < n; ++i) {
+            decltype(word) x, y;
+            std::memcpy(&x, a.data() + i * sizeof x, sizeof x);
+            std::memcpy(&y, b.data() + i * sizeof y, sizeof y);
+            changed += x != y ? 1 : 0;
+        }
+    };
+    if (size == 2) count(std::uint16_t{});
+    else if (size == 4) count(std::uint32_t{});
+    else if (size == 8) count(std::uint64_t{});
+    else count(std::uint8_t{});
+    return changed;
+}
+
+Result<Finished> encode_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block) {
+    try {
+        Bytes raw, predicted;
+        TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
+        if (block.base) {
+            predicted.resize(raw.size());
+            TENPAK_RETURN_IF_ERROR(base->read(base->tensors()[*block.base], block.tensor_offset, predicted));
+        }
+        Finished f;
+        Encoded e = encode_smallest(raw, predicted, block.dtype);
+        f.codec = e.codec;
+        f.stored = std::move(e.stored);
+        f.changed = block.base ? count_changed(raw, predicted, block.dtype) : raw.size() / std::max(dtype_bits(block.dtype) / 8, 1u);
+        // What goes to the sink is what decodes: a fault of the encoder must not become a lost model.
+        Bytes back(raw.size());
+        const Status decoded = f.codec->decode(f.stored, f.codec->needs_base() ? std::span<const std::byte>(predicted) : std::span<const std::byte>{}, back);
+        if (!decoded.ok() || back != raw)
+            return make_error(ErrorCode::kInternal, "a block did not decode to what was encoded", block.name, "This is a defect of tenpak: report it");
+        f.info.name = block.name;
+        f.info.codec = f.codec->name();
+        f.info.stored_size = f.stored.size();
+        f.info.stored_sha256 = sha256(f.stored);
+        f.info.raw_size = raw.size();
+        f.info.raw_sha256 = sha256(raw);
+        f.info.raw_xxh3 = xxh3_64(raw);
+        if (f.codec->needs_base()) f.info.base = BaseRange{base->tensors()[*block.base].name, block.tensor_offset, block.size};
+        return f;
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory for a block", block.name, "Use fewer threads");
+    }
+}
+
+/// SHA-256 of every file, beside the encoding: blocks come in layer order, a file's hash needs its own order.
+class FileHasher {
+   public:
+    FileHasher(const ModelDirectory& model, const JobContext& ctx) : digests_(model.files().size()) {
+        thread_ = std::jthread([this, &model, &ctx](std::stop_token stop) { status_ = run(model, ctx, stop); });
+    }
+    Result<std::vector<Digest>> finish() {
+        thread_.join();
+        if (!status_.ok()) return status_.error();
+        return std::move(digests_);
+    }
+
+   private:
+    Status run(const ModelDirectory& model, const JobContext& ctx, const std::stop_token& stop) {
+        try {
+            Bytes buffer(1u << 20);
+            for (std::size_t f = 0; f < digests_.size(); ++f) {
+                TENPAK_ASSIGN(const File file, File::open(model.file_path(model.files()[f])));
+                if (file.size() != model.files()[f].size)
+                    return make_error(ErrorCode::kIo, "the file changed while it was read", file.path().string(), "Try again when nothing writes there");
+                Sha256 hash;
+                for (std::uint64_t at = 0; at < file.size(); at += buffer.size()) {
+                    if (stop.stop_requested()) return make_error(ErrorCode::kCancelled, "stopped by the user");
+                    TENPAK_RETURN_IF_ERROR(ctx.check());
+                    const std::span<std::byte> part(buffer.data(), std::min<std::uint64_t>(buffer.size(), file.size() - at));
+                    TENPAK_RETURN_IF_ERROR(file.read_at(at, part));
+                    hash.update(part);
+                }
+                digests_[f] = hash.finish();
+            }
+            return {};
+        } catch (const std::bad_alloc&) {
+            return make_error(ErrorCode::kOutOfMemory, "not enough memory to hash files");
+        }
+    }
+    std::vector<Digest> digests_;
+    Status status_;
+    std::jthread thread_;  // last: it uses the others
+};
+
+/// Block ids as the sink gave them, and the report as it grows.
+struct Tally {
+    std::vector<BlockId> ids;
+    std::set<BlockId> distinct;
+    std::vector<TensorReport> tensors;                         // by index in the model
+    std::vector<std::map<std::string, std::uint64_t>> methods; // raw bytes by codec, as above
+    std::vector<std::uint64_t> changed;
+};
+
+Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model, const PairPlan* pairs, BlockSink& sink, const CompressOptions& options,
+                           const JobContext& ctx) {
+    const auto start = Clock::now();
+    TENPAK_ASSIGN(const BlockPlan plan, plan_blocks(model, pairs, options.block_weights));
+    const unsigned threads = options.threads == 0 ? usable_cpus() : options.threads;
+    CompressReport report;
+    report.raw_bytes = plan.raw_bytes;
+    report.weights = model.parameters();
+    Tally tally;
+    tally.ids.resize(plan.blocks.size());
+    tally.tensors.resize(model.tensors().size());
+    tally.methods.resize(model.tensors().size());
+    tally.changed.resize(model.tensors().size());
+    std::set<std::string> base_tensors;
+    std::uint64_t done = 0;
+    FileHasher hasher(model, ctx);
+
+    const std::function<Result<Finished>(std::size_t)> work = [&](std::size_t i) { return encode_block(model, base, plan.blocks[i]); };
+    const std::function<Status(std::size_t, Finished&&)> store = [&](std::size_t i, Finished&& f) -> Status {
+        const PlannedBlock& block = plan.blocks[i];
+        TENPAK_ASSIGN(tally.ids[i], sink.add_block(f.info, f.stored));
+        const bool is_new = tally.distinct.insert(tally.ids[i]).second;
+        if (f.info.base) base_tensors.insert(f.info.base->tensor);
+        if (is_new) {
+            report.stored_bytes += f.stored.size();
+            report.methods[f.info.codec] += f.stored.size();
+        }
+        if (block.tensor) {
+            TensorReport& t = tally.tensors[*block.tensor];
+            t.raw_bytes += block.size;
+            t.stored_bytes += is_new ? f.stored.size() : 0;
+            tally.methods[*block.tensor][f.info.codec] += block.size;
+            tally.changed[*block.tensor] += f.changed;
+        }
+        done += block.size;
+        ctx.report({"compress", done, plan.raw_bytes, "bytes", block.tensor ? model.tensors()[*block.tensor].name : model.files()[block.file].path});
+        return {};
+    };
+    TENPAK_RETURN_IF_ERROR(parallel_ordered<Finished>(plan.blocks.size(), threads, 2 * threads, ctx, work, store));
+    TENPAK_ASSIGN(const std::vector<Digest> hashes, hasher.finish());
+
+    ModelRecord record;
+    record.model_id = model.id();
+    record.codec = base != nullptr ? "delta" : "pack";
+    record.attestation = {{"mode", "lossless"}, {"tool", std::string("tenpak ") + TENPAK_VERSION}};
+    if (base != nullptr) {
+        std::vector<const TensorInfo*> needed;
+        for (const std::string& name : base_tensors) needed.push_back(base->find(name));
+        BaseCache cache;
+        TENPAK_ASSIGN(const std::vector<Digest> digests, cache.digests(*base, needed, false, threads, "base", ctx));
+        BaseRecord b;
+        b.id = base->id();
+        b.revision = options.base_revision;
+        for (std::size_t i = 0; i < needed.size(); ++i) b.tensors.emplace(needed[i]->name, digests[i]);
+        record.base = std::move(b);
+    }
+    TENPAK_RETURN_IF_ERROR(sink.set_model(std::move(record)));
+    for (std::size_t f = 0; f < model.files().size(); ++f) {
+        FileRecord file;
+        file.path = model.files()[f].path;
+        file.size = model.files()[f].size;
+        file.executable = model.files()[f].executable;
+        file.sha256 = hashes[f];
+        for (const std::uint32_t b : plan.of_file[f]) file.blocks.push_back(tally.ids[b]);
+        TENPAK_RETURN_IF_ERROR(sink.add_file(std::move(file)));
+    }
+    for (const std::uint32_t i : layer_order(model.tensors())) {
+        TensorReport& t = tally.tensors[i];
+        const TensorInfo& info = model.tensors()[i];
+        const TensorPlace place = tensor_place(info.name);
+        t.name = info.name;
+        t.layer = place.layer;
+        t.projection = place.projection;
+        std::uint64_t most = 0;
+        for (const auto& [method, bytes] : tally.methods[i]) {
+            if (bytes <= most) continue;
+            most = bytes;
+            t.method = method;
+        }
+        const std::uint64_t elements = info.elements();
+        t.changed_fraction = elements > 0 ? static_cast<double>(tally.changed[i]) / static_cast<double>(elements) : 0;
+        report.tensors.push_back(std::move(t));
+    }
+    report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    return report;
+}
+
+}  // namespace
+
+Result<CompressReport> compress(const ModelSource& base, const ModelDirectory& fine_tune, BlockSink& sink, const CompressOptions& options,
+                                const JobContext& ctx) {
+    try {
+        const PairPlan pairs = pair_tensors(base, fine_tune);
+        if (!pairs.fits) return misfit_error(pairs, base, fine_tune);
+        return run(&base, fine_tune, &pairs, sink, options, ctx);
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory to compress", fine_tune.id());
+    }
+}
+
+Result<CompressReport> pack(const ModelDirectory& model, BlockSink& sink, const CompressOptions& options, const JobContext& ctx) {
+    try {
+        return run(nullptr, model, nullptr, sink, options, ctx);
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory to pack", model.id());
+    }
+}
+
+}  // namespace tenpak::delta

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/delta/reconstruct.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <mutex>
+#include <set>
+
+#include "core/base/thread_pool.h"
+#include "core/delta/base_cache.h"
+#include "core/delta/codec.h"
+#include "core/delta/payload.h"
+
+namespace tenpak::delta {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+Error malformed(std::string what, const std::string& where) { return make_error(ErrorCode::kMalformed, std::move(what), where, "The artifact is damaged or made by a faulty program"); }
+
+/// What the records promise, checked against each other before anything is allocated or written.
+Result<std::uint64_t> check_records(const BlockSource& source) {
+    std::uint64_t total = 0;
+    for (const BlockInfo& b : source.blocks()) {
+        if (b.raw_size > kMaxBlockBytes) return malformed("a block is larger than " + std::to_string(kMaxBlockBytes) + " bytes", b.name);
+        const Codec* codec = find_codec(b.codec);
+        if (codec == nullptr) return make_error(ErrorCode::kUnsupported, "unknown codec \"" + b.codec + "\"", b.name, "A newer tenpak reads it");
+        if (codec->needs_base() != b.base.has_value()) return malformed("a block's codec and its place in the base disagree", b.name);
+        if (b.base && b.base->size != b.raw_size) return malformed("a block and its place in the base differ in size", b.name);
+    }
+    std::set<std::string> paths;
+    for (const FileRecord& f : source.files()) {
+        TENPAK_RETURN_IF_ERROR(check_relative_path(f.path));
+        if (!paths.insert(f.path).second) return malformed("a file comes twice", f.path);
+        std::uint64_t size = 0;
+        for (const BlockId id : f.blocks) {
+            if (id >= source.blocks().size()) return malformed("a file names a block that is not there", f.path);
+            size += source.blocks()[id].raw_size;  // at most 2^32 blocks of 2^26 bytes: no overflow
+        }
+        if (size != f.size) return malformed("the blocks of a file do not add up to its size", f.path);
+        if (total > std::numeric_limits<std::uint64_t>::max() - size) return malformed("the files are impossibly large", f.path);
+        total += size;
+    }
+    return total;
+}
+
+bool needs_base(const BlockSource& source) {
+    return std::any_of(source.blocks().begin(), source.blocks().end(), [](const BlockInfo& b) { return b.base.has_value(); });
+}
+
+std::string short_hex(const Digest& d) { return to_hex(d).substr(0, 12); }
+
+/// Decodes all files in order. `out` empty: nothing is written. Hashes where `hash`.
+Result<ReconstructReport> rebuild(const BlockSource& blocks, const ModelSource* base, const fs::path& out, bool hash, unsigned threads, std::uint64_t total,
+                                  const char* phase, const JobContext& ctx) {
+    ReconstructReport report;
+    std::uint64_t done = 0;
+    for (const FileRecord& record : blocks.files()) {
+        TENPAK_RETURN_IF_ERROR(ctx.check());
+        std::optional<AtomicFile> file;
+        if (!out.empty()) {
+            const fs::path path = out / record.path;
+            std::error_code ec;
+            fs::create_directories(path.parent_path(), ec);
+            if (ec) return errno_error("cannot create folder", path.parent_path().string(), ec.value());
+            TENPAK_ASSIGN(file, AtomicFile::create(path));
+        }
+        std::vector<std::uint64_t> offsets;
+        std::uint64_t at = 0;
+        for (const BlockId id : record.blocks) {
+            offsets.push_back(at);
+            at += blocks.blocks()[id].raw_size;
+        }
+        Sha256 sha;
+        // Threads decode and write at the block's place; only hashing needs the order.
+        const std::function<Result<Bytes>(std::size_t)> work = [&](std::size_t i) -> Result<Bytes> {
+            TENPAK_ASSIGN(Bytes raw, decode_block(blocks, record.blocks[i], base));
+            if (file) TENPAK_RETURN_IF_ERROR(file->write_at(offsets[i], raw));
+            return raw;
+        };
+        const std::function<Status(std::size_t, Bytes&&)> finish = [&](std::size_t, Bytes&& raw) -> Status {
+            if (hash) sha.update(raw);
+            done += raw.size();
+            ctx.report({phase, done, total, "bytes", record.path});
+            return {};
+        };
+        TENPAK_RETURN_IF_ERROR(parallel_ordered<Bytes>(record.blocks.size(), threads, 2 * threads, ctx, work, finish));
+        if (hash && sha.finish() != record.sha256)
+            return make_error(ErrorCode::kIntegrity, "a rebuilt file differs from the original", record.path, "The artifact is damaged");
+        if (file) {
+            TENPAK_RETURN_IF_ERROR(file->commit());
+            if (record.executable) {
+                std::error_code ec;
+                fs::permissions(out / record.path, fs::perms::owner_exec | fs::perms::group_exec | fs::perms::others_exec, fs::perm_options::add, ec);
+                if (ec) return errno_error("cannot make executable", record.path, ec.value());
+            }
+        }
+        report.bytes_written += record.size;
+        ++report.files;
+    }
+    return report;
+}
+
+}  // namespace
+
+Status check_base(const BlockSource& blocks, const ModelSource* base, bool verify_base, const JobContext& ctx) {
+    const auto& record = blocks.model().base;
+    const bool needed = needs_base(blocks);
+    if (!needed && (!record || record->tensors.empty())) return {};
+    if (!record) return malformed("blocks predict from a base that is not recorded", blocks.model().model_id);
+    const std::string name = record->id + (record->revision.empty() ? "" : " at " + record->revision);
+    if (base == nullptr)
+        return make_error(ErrorCode::kInvalidArgument, "this delta needs its base " + name, blocks.model().model_id, "Give the folder of that model as the base");
+    for (const BlockInfo& b : blocks.blocks())
+        if (b.base && !record->tensors.contains(b.base->tensor)) return malformed("a block predicts from a base tensor without a recorded hash", b.name);
+    const auto wrong = [&](const std::string& tensor, const std::string& here) {
+        return make_error(ErrorCode::kWrongBase, "not the base that this delta was made from (" + name + "): " + tensor + " " + here, "base " + base->id(),
+                          "Give the model that was the base when the delta was made");
+    };
+    std::vector<const TensorInfo*> tensors;
+    for (const auto& [tensor, digest] : record->tensors) {
+        const TensorInfo* t = base->find(tensor);
+        if (t == nullptr) return wrong(tensor, "is not in it");
+        tensors.push_back(t);
+    }
+    for (const BlockInfo& b : blocks.blocks()) {
+        if (!b.base) continue;
+        const TensorInfo* t = base->find(b.base->tensor);
+        if (b.base->offset > t->bytes || b.base->size > t->bytes - b.base->offset) return wrong(b.base->tensor, "is smaller than recorded");
+    }
+    // Small ones first, in growing batches: most wrong bases are known after some kilobytes.
+    std::sort(tensors.begin(), tensors.end(), [](const TensorInfo* a, const TensorInfo* b) { return std::tie(a->bytes, a->name) < std::tie(b->bytes, b->name); });
+    BaseCache cache;
+    for (std::size_t at = 0, batch = 4; at < tensors.size(); at += batch, batch *= 4) {
+        batch = std::min(batch, tensors.size() - at);
+        const std::vector<const TensorInfo*> part(tensors.begin() + static_cast<std::ptrdiff_t>(at), tensors.begin() + static_cast<std::ptrdiff_t>(at + batch));
+        TENPAK_ASSIGN(const std::vector<Digest> digests, cache.digests(*base, part, verify_base, 0, "base", ctx));
+        for (std::size_t i = 0; i < part.size(); ++i) {
+            const Digest& recorded = record->tensors.at(part[i]->name);
+            if (digests[i] != recorded) return wrong(part[i]->name, "has SHA-256 " + short_hex(digests[i]) + "…, recorded is " + short_hex(recorded) + "…");
+        }
+    }
+    return {};
+}
+
+Result<Bytes> decode_block(const BlockSource& blocks, BlockId id, const ModelSource* base) {
+    try {
+        if (id >= blocks.blocks().size()) return make_error(ErrorCode::kInvalidArgument, "no block " + std::to_string(id));
+        const BlockInfo& info = blocks.blocks()[id];
+        const Codec* codec = find_codec(info.codec);
+        if (codec == nullptr) return make_error(ErrorCode::kUnsupported, "unknown codec \"" + info.codec + "\"", info.name, "A newer tenpak reads it");
+        if (info.raw_size > kMaxBlockBytes) return malformed("a block is larger than " + std::to_string(kMaxBlockBytes) + " bytes", info.name);
+        Bytes predicted;
+        if (codec->needs_base()) {
+            if (!info.base || info.base->size != info.raw_size) return malformed("a block's codec and its place in the base disagree", info.name);
+            if (base == nullptr) return make_error(ErrorCode::kInvalidArgument, "this block needs the base", info.name, "Give the base model");
+            const TensorInfo* t = base->find(info.base->tensor);
+            if (t == nullptr || info.base->offset > t->bytes || info.base->size > t->bytes - info.base->offset)
+                return make_error(ErrorCode::kWrongBase, "the base has no such range of " + info.base->tensor, "base " + base->id(), "Give the model that was the base when the delta was made");
+            predicted.resize(static_cast<std::size_t>(info.raw_size));
+            TENPAK_RETURN_IF_ERROR(base->read(*t, info.base->offset, predicted));
+        }
+        TENPAK_ASSIGN(const Bytes stored, blocks.read_block(id));
+        Bytes raw(static_cast<std::size_t>(info.raw_size));
+        Status decoded = codec->decode(stored, predicted, raw);
+        if (!decoded.ok()) {
+            Error e = std::move(decoded).error();
+            if (e.where.empty()) e.where = info.name;
+            return e;
+        }
+        if (xxh3_64(raw) != info.raw_xxh3)
+            return make_error(ErrorCode::kIntegrity, "a decoded block differs from what was encoded", info.name, "Memory or disk is faulty, or the base is another one (--verify-base)");
+        return raw;
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory to decode a block");
+    }
+}
+
+Result<ReconstructReport> reconstruct(const BlockSource& blocks, const ModelSource* base, const fs::path& out, const ReconstructOptions& options,
+                                      const JobContext& ctx) {
+    try {
+        const auto start = Clock::now();
+        TENPAK_ASSIGN(const std::uint64_t total, check_records(blocks));
+        TENPAK_RETURN_IF_ERROR(check_base(blocks, base, options.verify_base, ctx));
+        TENPAK_ASSIGN(AtomicDirectory directory, AtomicDirectory::create(out));
+        TENPAK_ASSIGN(const std::uint64_t room, free_bytes(directory.path()));
+        if (room < total)
+            return make_error(ErrorCode::kNoSpace, "not enough space on the disk: the model needs " + std::to_string(total) + " bytes, " + std::to_string(room) + " are free",
+                              out.string(), "Free some space or choose another folder");
+        const bool full = options.verify == Verify::kFull;
+        TENPAK_ASSIGN(ReconstructReport report, rebuild(blocks, base, directory.path(), full, options.threads == 0 ? usable_cpus() : options.threads, total, "rebuild", ctx));
+        TENPAK_RETURN_IF_ERROR(directory.commit());
+        report.verified = full ? "full" : "stored";
+        report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+        return report;
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory to rebuild", blocks.model().model_id);
+    } catch (const fs::filesystem_error& e) {
+        return errno_error("cannot write", out.string(), e.code().value());
+    }
+}
+
+Result<ReconstructReport> verify_rebuild(const BlockSource& blocks, const ModelSource* base, const ReconstructOptions& options, const JobContext& ctx) {
+    try {
+        const auto start = Clock::now();
+        TENPAK_ASSIGN(const std::uint64_t total, check_records(blocks));
+        TENPAK_RETURN_IF_ERROR(check_base(blocks, base, options.verify_base, ctx));
+        TENPAK_ASSIGN(ReconstructReport report, rebuild(blocks, base, {}, true, options.threads == 0 ? usable_cpus() : options.threads, total, "verify", ctx));
+        report.bytes_written = 0;
+        report.verified = "full";
+        report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+        return report;
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory to verify", blocks.model().model_id);
+    }
+}
+
+}  // namespace tenpak::delta
