@@ -33,8 +33,9 @@ class Artifact : public BlockSource {
     virtual std::string signature_scheme() const = 0;             ///< "none", "ecdsa-p256", "hmac-sha256", as the manifest says
     virtual Result<Bytes> read_signature(std::string_view name) const = 0;  ///< "signature.sig" or "model.sig"; kNotFound
 
-    /// Blocks whose tensor lies in `part`: "layers.5", "embeddings", "head", or a tensor's name.
-    virtual std::vector<BlockId> part(std::string_view part) const = 0;
+    /// Blocks whose tensor lies in `part`: "embeddings", "layers.5", "norm", "head", "other" (tensor_part()), "files" (side
+    /// files and safetensors headers), or a tensor's or file's own name. In stored order; kNotFound where there is none.
+    Result<std::vector<BlockId>> part(std::string_view part) const;
     /// Decoded tensors of one part: name and bytes.
     Result<std::vector<std::pair<std::string, Bytes>>> load_chunk(std::string_view part, const ModelSource* base) const;
     /// Parts in streaming order, each decoded and handed over; returns when all are or `on_part` fails.
@@ -72,6 +73,14 @@ bool looks_like_artifact(const fs::path& path);
 
 /// MODEL of the command line: a directory, a .safetensors file or a .tnpk (with its base, where it needs one).
 Result<std::shared_ptr<const ModelSource>> open_model(const fs::path& path, const fs::path& base = {});
+
+/// The files of an artifact as they are after unpack: model.sig of a signed one is among them, so that
+/// `model_signing verify` finds it. Unpack and reconstruct through this view.
+Result<std::shared_ptr<const BlockSource>> unpacked_view(std::shared_ptr<const Artifact> artifact);
+
+/// Writes the same chunks under a manifest with another signature, atomically in place of `artifact`. The new artifact is
+/// read back whole before it replaces the old one. Both forms.
+Status replace_signature(const fs::path& artifact, const std::string& scheme, const ArtifactWriter::Signer& signer, const JobContext& ctx);
 
 /// What differs between two artifacts, by content.
 struct ArtifactDiff {

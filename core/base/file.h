@@ -64,6 +64,7 @@ class AtomicFile {
     Status read_at(std::uint64_t offset, std::span<std::byte> out) const;
     Status commit();
     const fs::path& path() const { return final_; }
+    const fs::path& temporary() const { return temp_; }  ///< where it is until commit(): for checks by other readers
 
    private:
     AtomicFile() = default;
