@@ -395,7 +395,7 @@ SweepViewState SweepController::state() const {
         if (!slot->isEmpty()) s.models.append({slot->path, slot->name});
     s.texts.append({QString(), tr("The model's own text")});
     const QFileInfo model(modelPath());
-    for (const QString& folder : {model.filePath() + QStringLiteral("/text"), model.absolutePath() + QStringLiteral("/text")})
+    for (const QString& folder : QStringList{model.filePath() + QStringLiteral("/text"), model.absolutePath() + QStringLiteral("/text")})
         for (const QFileInfo& f : QDir(folder).entryInfoList({QStringLiteral("*.txt")}, QDir::Files, QDir::Name))
             if (f.fileName() != QStringLiteral("calibration.txt")) s.texts.append({f.absoluteFilePath(), f.fileName()});
     if (!s.textId.isEmpty() && std::none_of(s.texts.begin(), s.texts.end(), [&](const Choice& c) { return c.id == s.textId; }))
