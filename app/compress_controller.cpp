@@ -180,7 +180,8 @@ void CompressController::rebuild(const QString& artifact, std::shared_ptr<const 
             TENPAK_ASSIGN(auto opened, Artifact::open(fs::path(artifact.toStdString())));
             delta::ReconstructOptions options;
             options.verify = delta::Verify::kFull;
-            return delta::reconstruct(*opened, base.get(), fs::path(folder.toStdString()), options, run.context());
+            TENPAK_ASSIGN(const auto view, unpacked_view(opened));
+            return delta::reconstruct(*view, base.get(), fs::path(folder.toStdString()), options, run.context());
         },
         [this, folder](Result<delta::ReconstructReport> r) {
             if (r.ok()) emit rebuilt(folder, r->files, r->bytes_written, r->seconds);

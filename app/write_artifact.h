@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 
-#include "app/view_states.h"
 #include "core/artifact/artifact.h"
 #include "core/delta/compress.h"
 #include "core/signing/signing.h"

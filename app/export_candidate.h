@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Quantize, write a compressed-tensors directory, pack it as a .tnpk, sign, read back: one worker-thread function, no Qt.
+#pragma once
+#include <string>
+
+#include "app/write_artifact.h"
+
+namespace tenpak::app {
+
+/// `name`: a candidate of core/quant; fp16 packs the model as it is. Scratch space is beside the output and always removed.
+Result<WriteOutcome> export_candidate(const std::string& name, const fs::path& model_path, const WriteRequest& request, const JobContext& ctx);
+
+}  // namespace tenpak::app
