@@ -12,6 +12,7 @@
 #include "core/delta/base_cache.h"
 #include "core/delta/block_plan.h"
 #include "core/delta/codec.h"
+#include "core/delta/estimate_read.h"
 
 namespace tenpak::delta {
 
@@ -25,24 +26,6 @@ struct Finished {
     std::uint64_t changed = 0;  ///< elements that differ from the base (all, without one)
     const Codec* codec = nullptr;
 };
-
-std::uint64_t count_changed(std::span<const std::byte> a, std::span<const std::byte> b, DType t) {
-    const std::size_t size = std::max(dtype_bits(t) / 8, 1u), n = a.size() / size;
-    std::uint64_t changed = 0;
-    const auto count = [&](auto word) {
-        for (std::size_t i = 0; i < n; ++i) {
-            decltype(word) x, y;
-            std::memcpy(&x, a.data() + i * sizeof x, sizeof x);
-            std::memcpy(&y, b.data() + i * sizeof y, sizeof y);
-            changed += x != y ? 1 : 0;
-        }
-    };
-    if (size == 2) count(std::uint16_t{});
-    else if (size == 4) count(std::uint32_t{});
-    else if (size == 8) count(std::uint64_t{});
-    else count(std::uint8_t{});
-    return changed;
-}
 
 Result<Finished> encode_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block) {
     try {

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/delta/estimate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <condition_variable>
+#include <mutex>
+#include <numeric>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "core/base/thread_pool.h"
+#include "core/delta/compress.h"
+#include "core/delta/container_cost.h"
+#include "core/delta/estimate_read.h"
+
+namespace tenpak::delta {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+constexpr milliseconds kFirst{250}, kBetween{100}, kPoll{20};
+constexpr double kNormal = 1.96;
+/// A tensor this small is encoded whole at once: a probe would cost as much.
+constexpr std::uint64_t kWholeAtOnceBytes = 256u << 10;
+
+struct Task {
+    std::uint32_t unit = 0;
+    std::optional<std::uint32_t> block;  ///< none: a probe
+};
+
+/// All that is known and what is to be read next. Guarded by one mutex: tasks take milliseconds.
+class Run {
+   public:
+    Run(const ModelSource& base, const ModelDirectory& model, const PairPlan& pairs, BlockPlan plan, std::uint64_t block_weights, const EstimateOptions& options)
+        : base_(base), model_(model), plan_(std::move(plan)), block_weights_(block_weights), options_(options),
+          frame_(container_frame_bytes(plan_, model, &base)) {
+        order_ = layer_order(model.tensors());
+        units_.resize(model.tensors().size() + model.files().size());
+        todo_.resize(units_.size());
+        busy_.resize(units_.size());
+        base_of_.resize(model.tensors().size());
+        for (const TensorPair& p : pairs.pairs)
+            if (p.base) base_of_[p.fine_tune] = &base.tensors()[*p.base];
+        std::mt19937_64 random(options.seed);
+        for (std::uint32_t b = 0; b < plan_.blocks.size(); ++b) {
+            const std::uint32_t u = unit_of(plan_.blocks[b]);
+            units_[u].raw_bytes += plan_.blocks[b].size;
+            units_[u].is_tensor = plan_.blocks[b].tensor.has_value();
+            ++units_[u].blocks;
+            todo_[u].push_back(b);
+            // Until it is known: about the same digits as its raw size has.
+            const double entry = static_cast<double>(block_entry_bytes(plan_.blocks[b], "difference", plan_.blocks[b].size / 2, plan_.raw_bytes / 4, plan_.blocks[b].base.has_value()));
+            entries_total_ += entry;
+        }
+        for (auto& list : todo_) std::shuffle(list.begin(), list.end(), random);
+        for (std::uint32_t u = 0; u < base_of_.size(); ++u) {
+            if (base_of_[u] == nullptr || units_[u].raw_bytes == 0) continue;
+            entries_total_ += static_cast<double>(base_entry_bytes(base_of_[u]->name));
+        }
+        // Pass 1: tensors in random order, so that those not yet read are like those read; then side files.
+        for (std::uint32_t u = 0; u < base_of_.size(); ++u)
+            if (units_[u].blocks > 0) first_pass_.push_back(u);
+        std::shuffle(first_pass_.begin(), first_pass_.end(), random);
+        for (std::uint32_t u = static_cast<std::uint32_t>(base_of_.size()); u < units_.size(); ++u)
+            if (units_[u].blocks > 0) first_pass_.push_back(u);
+        std::reverse(first_pass_.begin(), first_pass_.end());
+    }
+
+    /// The next thing to read; nothing when all is read or in work.
+    std::optional<Task> next() {
+        if (stopped_) return std::nullopt;
+        if (!first_pass_.empty()) {
+            const std::uint32_t u = first_pass_.back();
+            first_pass_.pop_back();
+            ++busy_[u];
+            if (units_[u].is_tensor && units_[u].raw_bytes > kWholeAtOnceBytes && dtype_bits(model_.tensors()[u].dtype) >= 8) return Task{u, std::nullopt};
+            return take_block(u);
+        }
+        const Common common = common_of(units_);
+        double best = -1;
+        std::optional<std::uint32_t> chosen;
+        for (std::uint32_t u = 0; u < units_.size(); ++u) {
+            if (todo_[u].empty()) continue;
+            const UnitSize s = size_of(units_[u], common);
+            const double spread = s.independent.down + s.independent.up + s.shared;
+            const double score = spread / (1.0 + busy_[u]);
+            if (score > best) {
+                best = score;
+                chosen = u;
+            }
+        }
+        if (!chosen) return std::nullopt;
+        ++busy_[*chosen];
+        return take_block(*chosen);
+    }
+
+    /// Reads without the lock held.
+    struct Outcome {
+        std::optional<Probe> probe;
+        std::optional<KnownRead> known;
+    };
+    Result<Outcome> work(const Task& t) const {
+        try {
+            Outcome o;
+            if (t.block) {
+                TENPAK_ASSIGN(o.known, read_known(base_, model_, plan_.blocks[*t.block]));
+            } else {
+                TENPAK_ASSIGN(o.probe, read_probe(base_, model_, model_.tensors()[t.unit], base_of_[t.unit], block_weights_, options_.seed * 1000003 + t.unit));
+            }
+            return o;
+        } catch (const std::bad_alloc&) {
+            return make_error(ErrorCode::kOutOfMemory, "not enough memory to estimate");
+        }
+    }
+    void record(const Task& t, Outcome&& o) {
+        Unit& u = units_[t.unit];
+        --busy_[t.unit];
+        if (o.probe) {
+            u.probe = std::move(o.probe);
+            return;
+        }
+        const PlannedBlock& block = plan_.blocks[*t.block];
+        KnownBlock k = std::move(o.known->block);
+        double entry = static_cast<double>(block_entry_bytes(block, k.method, k.stored, plan_.raw_bytes / 4, block.base && (k.method == "difference" || k.method == "identical")));
+        const bool predicted = k.method == "difference" || k.method == "identical";
+        if (!predicted && !seen_.insert({o.known->content, k.raw}).second) {
+            k.stored = 0;  // an equal block is there already
+            entry = 0;
+        }
+        if (predicted) referenced_.insert(t.unit);
+        const double expected = static_cast<double>(block_entry_bytes(block, "difference", block.size / 2, plan_.raw_bytes / 4, block.base.has_value()));
+        entries_total_ += entry - expected;
+        u.known.push_back(std::move(k));
+        if (u.is_tensor && u.complete() && base_of_[t.unit] != nullptr && !referenced_.contains(t.unit))
+            entries_total_ -= static_cast<double>(base_entry_bytes(base_of_[t.unit]->name));  // its base is not needed
+    }
+
+    EstimateSnapshot snapshot(double seconds) const {
+        EstimateSnapshot s;
+        s.generation = options_.generation;
+        s.raw_bytes = plan_.raw_bytes;
+        s.bytes_total = plan_.raw_bytes;
+        s.seconds = seconds;
+        const Common common = common_of(units_);
+        double total = 0, down = 0, up = 0, shared = 0, least = 0, most = 0;
+        std::uint64_t unknown_blocks = 0;
+        std::vector<UnitSize> sizes(units_.size());
+        for (std::size_t i = 0; i < units_.size(); ++i) {
+            const Unit& u = units_[i];
+            sizes[i] = size_of(u, common);
+            total += sizes[i].independent.bytes;
+            down += sizes[i].independent.down * sizes[i].independent.down;
+            up += sizes[i].independent.up * sizes[i].independent.up;
+            shared += sizes[i].shared;
+            least += static_cast<double>(u.known_stored());
+            most += static_cast<double>(u.known_stored() + (u.raw_bytes - u.known_raw()));
+            unknown_blocks += u.blocks - u.known.size();
+            s.bytes_read += u.complete() ? u.raw_bytes : std::max(u.known_raw(), u.probe ? u.probe->bytes : 0);
+        }
+        const double manifest = static_cast<double>(frame_) + entries_total_;
+        // Names of codecs and digits of sizes and offsets: some bytes a block.
+        const double slack = kFrameSlack + 2.0 * static_cast<double>(plan_.blocks.size()) + 12.0 * static_cast<double>(unknown_blocks);
+        s.estimated_bytes = total + manifest;
+        s.low = std::max(total - kNormal * std::sqrt(down) - kNormal * shared, least) + manifest - slack;
+        s.high = std::min(total + kNormal * std::sqrt(up) + kNormal * shared, most) + manifest + slack;
+        for (const std::uint32_t i : order_) {
+            const Unit& u = units_[i];
+            const TensorInfo& info = model_.tensors()[i];
+            TensorEstimate t;
+            t.name = info.name;
+            t.dtype = info.dtype;
+            t.shape = info.shape;
+            const TensorPlace place = tensor_place(info.name);
+            t.layer = place.layer;
+            t.projection = place.projection;
+            t.raw_bytes = info.bytes;
+            t.complete = u.complete();
+            t.changed_fraction = u.changed_fraction();
+            const std::uint64_t read = t.complete ? u.raw_bytes : std::max(u.known_raw(), u.probe ? u.probe->bytes : 0);
+            t.sampled_fraction = info.bytes > 0 ? static_cast<double>(read) / static_cast<double>(info.bytes) : 1;
+            t.estimated_bytes = sizes[i].independent.bytes;
+            t.low = std::max(t.estimated_bytes - kNormal * (sizes[i].independent.down + sizes[i].shared), static_cast<double>(u.known_stored()));
+            t.high = std::min(t.estimated_bytes + kNormal * (sizes[i].independent.up + sizes[i].shared),
+                              static_cast<double>(u.known_stored() + (u.raw_bytes - u.known_raw())));
+            t.method = method_of(u);
+            s.tensors.push_back(std::move(t));
+        }
+        return s;
+    }
+    bool good_enough(const EstimateSnapshot& s) const {
+        if (!first_pass_.empty()) return false;
+        for (const Unit& u : units_)
+            if (u.blocks > 0 && !u.touched()) return false;
+        return (s.high - s.low) / 2 <= options_.target_relative_range * s.estimated_bytes;
+    }
+    bool all_read() const {
+        return std::all_of(units_.begin(), units_.end(), [](const Unit& u) { return u.complete(); });
+    }
+    void stop() { stopped_ = true; }
+    bool stopped() const { return stopped_; }
+
+   private:
+    std::uint32_t unit_of(const PlannedBlock& b) const { return b.tensor ? *b.tensor : static_cast<std::uint32_t>(model_.tensors().size()) + b.file; }
+    std::optional<Task> take_block(std::uint32_t u) {
+        const std::uint32_t b = todo_[u].back();
+        todo_[u].pop_back();
+        return Task{u, b};
+    }
+    /// The codec of most bytes; "identical" only where all was compared.
+    static std::string method_of(const Unit& u) {
+        std::map<std::string, std::uint64_t> bytes;
+        for (const KnownBlock& b : u.known) bytes[b.method] += b.raw;
+        std::string best = u.probe ? u.probe->method : "";
+        std::uint64_t most = 0;
+        for (const auto& [method, n] : bytes) {
+            if (n <= most) continue;
+            most = n;
+            best = method;
+        }
+        return best == "identical" && !u.complete() ? "difference" : best;
+    }
+
+    const ModelSource& base_;
+    const ModelDirectory& model_;
+    BlockPlan plan_;
+    std::uint64_t block_weights_;
+    EstimateOptions options_;
+    std::uint64_t frame_;
+    std::vector<std::uint32_t> order_, first_pass_;
+    std::vector<Unit> units_;                        // tensors, then one a file for what lies outside them
+    std::vector<std::vector<std::uint32_t>> todo_;   // [unit] blocks not yet taken
+    std::vector<unsigned> busy_;                     // [unit] tasks in work
+    std::vector<const TensorInfo*> base_of_;
+    std::set<std::uint32_t> referenced_;
+    std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
+    double entries_total_ = 0;
+    bool stopped_ = false;
+};
+
+}  // namespace
+
+Result<EstimateSnapshot> estimate(const ModelSource& base, const ModelDirectory& fine_tune, const EstimateOptions& options,
+                                  const std::function<void(const EstimateSnapshot&)>& on_snapshot, const JobContext& ctx) {
+    try {
+        const auto start = Clock::now();
+        const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
+        const PairPlan pairs = pair_tensors(base, fine_tune);
+        if (!pairs.fits) return misfit_error(pairs, base, fine_tune);
+        const std::uint64_t block_weights = CompressOptions{}.block_weights;
+        TENPAK_ASSIGN(BlockPlan plan, plan_blocks(fine_tune, &pairs, block_weights));
+        Run run(base, fine_tune, pairs, std::move(plan), block_weights, options);
+
+        std::mutex m;
+        std::condition_variable finished;
+        Status status;
+        unsigned running = options.threads == 0 ? usable_cpus() : options.threads;
+        const auto worker = [&] {
+            std::unique_lock lock(m);
+            for (;;) {
+                const auto task = ctx.cancelled() ? std::nullopt : run.next();
+                if (!task) break;
+                lock.unlock();
+                auto outcome = run.work(*task);
+                lock.lock();
+                if (outcome.ok()) {
+                    run.record(*task, std::move(outcome).value());
+                } else {
+                    if (status.ok()) status = std::move(outcome).error();
+                    run.stop();
+                }
+            }
+            --running;
+            finished.notify_all();
+        };
+        std::vector<std::jthread> workers;
+        for (unsigned i = running; i > 0; --i) workers.emplace_back(worker);
+
+        auto due = start + kFirst;
+        EstimateSnapshot last;
+        {
+            std::unique_lock lock(m);
+            // A worker that finds nothing to take ends: what is left is in work with the others.
+            while (!finished.wait_for(lock, kPoll, [&] { return running == 0; })) {
+                if (ctx.cancelled()) run.stop();
+                if (Clock::now() < due || run.stopped()) continue;
+                last = run.snapshot(seconds());
+                if (run.good_enough(last)) run.stop();
+                due = Clock::now() + kBetween;
+                if (on_snapshot) {
+                    lock.unlock();
+                    on_snapshot(last);
+                    lock.lock();
+                }
+            }
+        }
+        workers.clear();
+        TENPAK_RETURN_IF_ERROR(ctx.check());
+        TENPAK_RETURN_IF_ERROR(status);
+        last = run.snapshot(seconds());
+        last.finished = true;
+        if (on_snapshot) on_snapshot(last);
+        return last;
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory to estimate", fine_tune.id());
+    }
+}
+
+}  // namespace tenpak::delta

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reading half of the estimate: probes and whole blocks.
+#pragma once
+#include "core/delta/block_plan.h"
+#include "core/delta/estimate_state.h"
+
+namespace tenpak::delta {
+
+/// Weights in a probe: kProbeSlices slices from random places of the tensor.
+inline constexpr std::uint64_t kProbeWeights = 1u << 16;
+inline constexpr unsigned kProbeSlices = 8;
+
+struct KnownRead {
+    KnownBlock block;
+    std::uint64_t content = 0;  ///< XXH3 of the decoded bytes: equal blocks without a base are stored once
+};
+
+/// Reads and encodes one block as compress does.
+Result<KnownRead> read_known(const ModelSource& base, const ModelDirectory& model, const PlannedBlock& block);
+/// Slices of one tensor, chosen by `seed`. `block_weights` is the length of the tensor's blocks.
+Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, const TensorInfo& tensor, const TensorInfo* base_tensor,
+                         std::uint64_t block_weights, std::uint64_t seed);
+/// Elements of `a` that differ from `b`.
+std::uint64_t count_changed(std::span<const std::byte> a, std::span<const std::byte> b, DType t);
+
+}  // namespace tenpak::delta
