@@ -1,6 +1,165 @@
 // SPDX-License-Identifier: Apache-2.0
+// tenpak delta estimate | compress | reconstruct
+#include "core/delta/compress.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <optional>
+
 #include "app/cli/command.h"
+#include "core/artifact/artifact.h"
+#include "core/delta/estimate.h"
+#include "core/delta/reconstruct.h"
 
 namespace tenpak::cli {
-void add_delta(CLI::App&, Context&) {}
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+    std::string base, fine_tune, artifact, output, mode = "lossless", form = "file", verify = "stored";
+    bool stream = false, verify_base = false;
+    unsigned rank = 0, threads = 0;
+};
+
+std::uint64_t whole(double bytes) { return bytes > 0 ? static_cast<std::uint64_t>(std::llround(bytes)) : 0; }
+
+double saved(double stored, std::uint64_t raw) { return raw > 0 ? 1 - stored / static_cast<double>(raw) : 0; }
+
+OrderedJson to_json(const delta::EstimateSnapshot& s) {
+    OrderedJson tensors = OrderedJson::array();
+    for (const auto& t : s.tensors) {
+        tensors.push_back({{"name", t.name}, {"method", t.method}, {"changed_fraction", t.changed_fraction}, {"raw_bytes", t.raw_bytes},
+                           {"estimated_bytes", whole(t.estimated_bytes)}, {"low", whole(t.low)}, {"high", whole(t.high)}, {"complete", t.complete}});
+    }
+    return {{"raw_bytes", s.raw_bytes}, {"estimated_bytes", whole(s.estimated_bytes)}, {"low", whole(s.low)}, {"high", whole(s.high)},
+            {"saved_fraction", saved(s.estimated_bytes, s.raw_bytes)},
+            {"sampled_fraction", s.bytes_total > 0 ? static_cast<double>(s.bytes_read) / static_cast<double>(s.bytes_total) : 1.0},
+            {"seconds", s.seconds}, {"finished", s.finished}, {"tensors", std::move(tensors)}};
+}
+
+/// A fine-tune is read file by file: it must be a directory or one .safetensors file.
+Result<std::shared_ptr<const ModelDirectory>> open_fine_tune(const std::string& path) {
+    if (looks_like_artifact(path))
+        return make_error(ErrorCode::kUnsupported, "the fine-tune is a .tnpk already", path, "Unpack it first: tenpak artifact unpack, or tenpak delta reconstruct");
+    return ModelDirectory::open(path);
+}
+
+Result<int> run_estimate(const Context& ctx, const Options& o) {
+    TENPAK_ASSIGN(const auto base, open_model(o.base));
+    TENPAK_ASSIGN(const auto fine, open_fine_tune(o.fine_tune));
+    delta::EstimateOptions options;
+    options.threads = o.threads;
+    const auto show = [&](const delta::EstimateSnapshot& s) {
+        if (!o.stream) {
+            ctx.job.report({"estimate", s.bytes_read, s.bytes_total, "bytes", format_bytes(s.low) + " to " + format_bytes(s.high)});
+            return;
+        }
+        const std::string line = to_json(s).dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + '\n';
+        std::fwrite(line.data(), 1, line.size(), stdout);
+        std::fflush(stdout);
+    };
+    TENPAK_ASSIGN(const delta::EstimateSnapshot s, delta::estimate(*base, *fine, options, show, ctx.job));
+    if (o.stream) return 0;
+    const double read = s.bytes_total > 0 ? static_cast<double>(s.bytes_read) / static_cast<double>(s.bytes_total) : 1;
+    print_result(ctx, to_json(s),
+                 "about " + format_bytes(s.estimated_bytes) + " of " + format_bytes(static_cast<double>(s.raw_bytes)) + ", " + format_percent(saved(s.estimated_bytes, s.raw_bytes)) +
+                     " smaller (95 % range " + format_bytes(s.low) + " to " + format_bytes(s.high) + "; " + format_percent(read) + " of the bytes read in " + format_duration(s.seconds) + ")");
+    return 0;
+}
+
+Result<int> run_compress(const Context& ctx, const Options& o) {
+    const auto start = std::chrono::steady_clock::now();
+    if (o.mode != "lossless")
+        return make_error(ErrorCode::kUnsupported, "mode " + o.mode + " is not built yet", {}, "Use --mode lossless");
+    TENPAK_ASSIGN(const auto base, open_model(o.base));
+    TENPAK_ASSIGN(const auto fine, open_fine_tune(o.fine_tune));
+    ArtifactOptions artifact_options;
+    artifact_options.form = o.form == "dir" ? ArtifactForm::kDirectory : ArtifactForm::kFile;
+    TENPAK_ASSIGN(const auto writer, ArtifactWriter::create(o.output, artifact_options));
+    delta::CompressOptions options;
+    options.threads = o.threads;
+    TENPAK_ASSIGN(const delta::CompressReport r, delta::compress(*base, *fine, *writer, options, ctx.job));
+    TENPAK_ASSIGN(const auto artifact, writer->finish({}, ctx.job));
+    // What was written is rebuilt and compared with every file's hash before it is called done.
+    const auto verified = delta::verify_rebuild(*artifact, base.get(), {}, ctx.job);
+    if (!verified.ok()) {
+        std::error_code ec;
+        fs::remove_all(o.output, ec);
+        return verified.error();
+    }
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const std::uint64_t stored = artifact->stored_bytes();
+    OrderedJson methods = OrderedJson::object();
+    std::string method_text;
+    for (const auto& [method, bytes] : r.methods) {
+        methods[method] = bytes;
+        method_text += (method_text.empty() ? "" : ", ") + method + " " + format_bytes(static_cast<double>(bytes));
+    }
+    const double bits = r.weights > 0 ? 8.0 * static_cast<double>(stored) / static_cast<double>(r.weights) : 0;
+    char bits_text[32];
+    std::snprintf(bits_text, sizeof bits_text, "%.3f", bits);
+    print_result(ctx,
+                 {{"output", o.output}, {"raw_bytes", r.raw_bytes}, {"stored_bytes", stored}, {"saved_fraction", saved(static_cast<double>(stored), r.raw_bytes)},
+                  {"bits_per_weight", bits}, {"seconds", seconds}, {"methods", std::move(methods)}, {"lossless", true}, {"max_abs_error", 0.0},
+                  {"files", verified->files}, {"verified", "full"}},
+                 o.output + ": " + format_bytes(static_cast<double>(stored)) + " of " + format_bytes(static_cast<double>(r.raw_bytes)) + ", " +
+                     format_percent(saved(static_cast<double>(stored), r.raw_bytes)) + " smaller, " + bits_text + " bit per weight, in " + format_duration(seconds) + "\n" +
+                     "by method: " + method_text + "\n" + "lossless: rebuilt and compared, " + std::to_string(verified->files) + " of " + std::to_string(fine->files().size()) +
+                     " files have the same SHA-256");
+    return 0;
+}
+
+Result<int> run_reconstruct(const Context& ctx, const Options& o) {
+    TENPAK_ASSIGN(const auto artifact, Artifact::open(o.artifact));
+    TENPAK_ASSIGN(const auto view, unpacked_view(artifact));
+    TENPAK_ASSIGN(const auto base, open_model(o.base));
+    delta::ReconstructOptions options;
+    options.threads = o.threads;
+    options.verify = o.verify == "full" ? delta::Verify::kFull : delta::Verify::kStored;
+    options.verify_base = o.verify_base;
+    TENPAK_ASSIGN(const delta::ReconstructReport r, delta::reconstruct(*view, base.get(), o.output, options, ctx.job));
+    const double rate = r.seconds > 0 ? static_cast<double>(r.bytes_written) / r.seconds / 1e9 : 0;
+    print_result(ctx, {{"output", o.output}, {"bytes_written", r.bytes_written}, {"files", r.files}, {"seconds", r.seconds}, {"gb_per_s", rate}, {"verified", r.verified}},
+                 o.output + ": " + std::to_string(r.files) + " files, " + format_bytes(static_cast<double>(r.bytes_written)) + " in " + format_duration(r.seconds) + " (" +
+                     (r.verified == "full" ? "every file's SHA-256 is the original's" : "every stored chunk's SHA-256 checked") + ")");
+    return 0;
+}
+
+}  // namespace
+
+void add_delta(CLI::App& app, Context& ctx) {
+    auto* group = app.add_subcommand("delta", "Store a fine-tune as its difference from a base, bit-exactly");
+    group->require_subcommand(1);
+    const auto o = std::make_shared<Options>();
+
+    auto* estimate = group->add_subcommand("estimate", "How large the fine-tune will be, by sampling");
+    estimate->add_option("BASE", o->base, "Base model: folder, .safetensors or .tnpk")->required();
+    estimate->add_option("FT", o->fine_tune, "Fine-tune: folder or .safetensors")->required();
+    estimate->add_flag("--stream", o->stream, "Print a snapshot a line, as JSON, while it refines");
+    estimate->add_option("--threads", o->threads, "Threads (0: all usable CPUs)");
+    estimate->callback([&ctx, o] { ctx.run = [&ctx, o] { return run_estimate(ctx, *o); }; });
+
+    auto* compress = group->add_subcommand("compress", "Write the fine-tune as a .tnpk that needs the base");
+    compress->add_option("BASE", o->base, "Base model: folder, .safetensors or .tnpk")->required();
+    compress->add_option("FT", o->fine_tune, "Fine-tune: folder or .safetensors")->required();
+    compress->add_option("-o,--output", o->output, "The .tnpk to write")->required();
+    compress->add_option("--mode", o->mode, "lossless (int8, int4, bit1 and lowrank are not built yet)")->check(CLI::IsMember({"lossless", "int8", "int4", "bit1", "lowrank"}));
+    compress->add_option("--rank", o->rank, "Rank of --mode lowrank");
+    compress->add_option("--form", o->form, "One file or a folder")->check(CLI::IsMember({"file", "dir"}));
+    compress->add_option("--threads", o->threads, "Threads (0: all usable CPUs)");
+    compress->callback([&ctx, o] { ctx.run = [&ctx, o] { return run_compress(ctx, *o); }; });
+
+    auto* reconstruct = group->add_subcommand("reconstruct", "Rebuild the fine-tune from the base and a .tnpk");
+    reconstruct->add_option("BASE", o->base, "The base that the delta was made from")->required();
+    reconstruct->add_option("X", o->artifact, "The .tnpk")->required();
+    reconstruct->add_option("-o,--output", o->output, "New folder for the rebuilt model")->required();
+    reconstruct->add_option("--verify", o->verify, "stored: hashes of what is stored; full: also SHA-256 of every rebuilt file")->check(CLI::IsMember({"stored", "full"}));
+    reconstruct->add_flag("--verify-base", o->verify_base, "Hash the base even if hashes of the unchanged files are remembered");
+    reconstruct->add_option("--threads", o->threads, "Threads (0: all usable CPUs)");
+    reconstruct->callback([&ctx, o] { ctx.run = [&ctx, o] { return run_reconstruct(ctx, *o); }; });
+}
+
 }  // namespace tenpak::cli

@@ -22,7 +22,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
-constexpr milliseconds kFirst{250}, kBetween{100}, kPoll{20};
+constexpr milliseconds kPoll{20};
 constexpr double kNormal = 1.96;
 /// A tensor this small is encoded whole at once: a probe would cost as much.
 constexpr std::uint64_t kWholeAtOnceBytes = 256u << 10;
@@ -279,17 +279,18 @@ Result<EstimateSnapshot> estimate(const ModelSource& base, const ModelDirectory&
         std::vector<std::jthread> workers;
         for (unsigned i = running; i > 0; --i) workers.emplace_back(worker);
 
-        auto due = start + kFirst;
+        auto due = start + options.first_snapshot;
+        const milliseconds poll = std::clamp(options.between_snapshots, milliseconds(1), kPoll);
         EstimateSnapshot last;
         {
             std::unique_lock lock(m);
             // A worker that finds nothing to take ends: what is left is in work with the others.
-            while (!finished.wait_for(lock, kPoll, [&] { return running == 0; })) {
+            while (!finished.wait_for(lock, poll, [&] { return running == 0; })) {
                 if (ctx.cancelled()) run.stop();
                 if (Clock::now() < due || run.stopped()) continue;
                 last = run.snapshot(seconds());
                 if (run.good_enough(last)) run.stop();
-                due = Clock::now() + kBetween;
+                due = Clock::now() + options.between_snapshots;
                 if (on_snapshot) {
                     lock.unlock();
                     on_snapshot(last);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Live estimate of a delta's stored size by sampling blocks (design section 4, ui-design section 4).
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -41,6 +42,7 @@ struct EstimateOptions {
     double target_relative_range = 0.005;  ///< stops at +-0.5 % of the total
     unsigned threads = 0;                  ///< 0: usable_cpus()
     std::uint64_t seed = 1;
+    std::chrono::milliseconds first_snapshot{250}, between_snapshots{100};
 };
 
 /// Pass 1 reads one random block of every tensor, pass 2 goes on where the total's range narrows most. on_snapshot gets

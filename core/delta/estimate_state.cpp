@@ -23,7 +23,8 @@ double student_quantile(double degrees) {
     if (degrees < 2.5) return 4.303;
     if (degrees < 3.5) return 3.182;
     const double z = 1.959964, n = degrees;
-    return z + (z * z * z + z) / (4 * n) + (5 * std::pow(z, 5) + 16 * z * z * z + 3 * z) / (96 * n * n);
+    return z + (z * z * z + z) / (4 * n) + (5 * std::pow(z, 5) + 16 * z * z * z + 3 * z) / (96 * n * n) +
+           (3 * std::pow(z, 7) + 19 * std::pow(z, 5) + 17 * z * z * z - 15 * z) / (384 * n * n * n);
 }
 
 std::uint64_t Unit::known_raw() const {
@@ -78,7 +79,7 @@ Common common_of(const std::vector<Unit>& units) {
         c.ratio = sum / weight;
         // Untouched tensors are like the touched ones (the order is random), but few touched ones say little.
         const double spread = std::sqrt(std::max(0.0, squares / weight - c.ratio * c.ratio));
-        c.ratio_error = std::min(0.25, spread * student_quantile(touched) / kNormal + 0.2 / touched);
+        c.ratio_error = std::min(0.26, spread * student_quantile(touched) / kNormal + 0.2 / touched);
     }
     if (changed_weight > 0) c.changed_ratio = changed_sum / changed_weight;
     if (factors.size() >= 4) {
@@ -103,7 +104,10 @@ UnitSize size_of(const Unit& u, const Common& c) {
     const auto m = static_cast<double>(u.known.size()), n = static_cast<double>(u.blocks);
     if (!u.touched() || (!u.is_tensor && u.known.empty())) {
         const double ratio = u.is_tensor ? c.ratio : kSideRatio, error = u.is_tensor ? c.ratio_error : kSideError;
-        s.independent = {rest * ratio, rest * error, rest * error};
+        s.independent.bytes = rest * ratio;
+        // What is not known of tensors is not known of all of them alike.
+        if (u.is_tensor) s.shared = rest * error;
+        else s.independent.down = s.independent.up = rest * error;
         return s;
     }
     if (u.unchanged_so_far()) {

@@ -55,7 +55,7 @@ struct Size {
 
 /// What all units have in common: the ratio of tensors not yet read, and the probes' bias.
 struct Common {
-    double ratio = 0.5, ratio_error = 0.25;        ///< of an untouched tensor, stored per raw byte
+    double ratio = 0.5, ratio_error = 0.26;        ///< of an untouched tensor, stored per raw byte
     double changed_ratio = 0.5;                    ///< of a tensor known to have changed
     double probe_factor = 1, probe_error = 0.02;   ///< whole blocks over probes
 };
