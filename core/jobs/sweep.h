@@ -53,7 +53,7 @@ Result<SweepSpec> prepare_sweep(SweepSpec spec);
 /// Runs the missing trials of `job`, one after the other (timings must not disturb each other), reporting every change;
 /// trials that are done already, here or (unless fresh) under the same result_key, are reported and not run. A failed
 /// trial does not fail the sweep; fp16 failing fails those after it, as nothing can be compared. Sets the job's status.
-/// Errors: kCancelled (what is done stays, the status is kCancelled), kInvalidArgument (another process runs it), kIo …
+/// Errors: kCancelled (what is done stays, the status is kCancelled), kPermission (another process runs it), kIo …
 Status run_sweep(JobStore& store, const std::string& job_id, const SweepOptions& options,
                  const std::function<void(const optimizer::Trial&)>& on_update, const JobContext& ctx);
 

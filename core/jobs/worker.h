@@ -23,6 +23,9 @@ struct HardwareInfo {
     bool gpu = false;
     std::string gpu_name, gpu_reason;  ///< reason when there is none: "no NVIDIA driver found: running on the CPU"
     std::uint64_t gpu_memory_bytes = 0;
+    std::string gpu_architecture;   ///< compute capability, "9.0"
+    int gpu_driver = 0;             ///< CUDA version of the driver, 13000 is 13.0
+    double gpu_copy_bandwidth = 0;  ///< bytes/s read plus written by a copy kernel, measured by the probe
     /// "CPU, 2 cores, AVX-512 VNNI, AMX · no NVIDIA driver"
     std::string summary() const;
 };

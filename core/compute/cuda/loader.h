@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opens the module tenpak_cuda where there is an NVIDIA driver. To be called in worker processes only: a fault in the
+// driver or a kernel then ends one trial and not the caller.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+
+namespace tenpak::compute {
+
+struct CudaDevice {
+    std::string name;            ///< "NVIDIA H100 80GB HBM3"
+    int sm_major = 0, sm_minor = 0, multiprocessors = 0;
+    std::uint64_t memory_bytes = 0, free_bytes = 0;
+};
+
+class CudaModule {
+   public:
+    /// kUnsupported with the reason in words: "no NVIDIA driver found: running on the CPU", or the module is not there.
+    /// Looked for: $TENPAK_CUDA_MODULE, beside this program, ../lib/tenpak beside its folder.
+    static Result<std::unique_ptr<CudaModule>> open();
+    ~CudaModule();
+    CudaModule(const CudaModule&) = delete;
+    CudaModule& operator=(const CudaModule&) = delete;
+
+    int driver_version() const;   ///< 13000 is 13.0
+    int runtime_version() const;
+    const std::vector<CudaDevice>& devices() const;
+    /// Bytes read plus written per second by a copy over `bytes` of device memory.
+    Result<double> copy_bandwidth(int device, std::uint64_t bytes) const;
+    /// Runs the module's kernels on random input and compares with the CPU. kNumeric with the largest error when they differ.
+    Status self_test(int device) const;
+
+   private:
+    struct Impl;
+    explicit CudaModule(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tenpak::compute

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "core/base/file.h"
+#include "core/base/hash.h"
+#include "core/base/json.h"
+#include "core/base/thread_pool.h"
+#include "core/compute/cpu/cpu_backend.h"
+#include "core/jobs/sweep.h"
+#include "core/model/config.h"
+#include "core/model/tokenizer.h"
+#include "core/quant/candidate.h"
+#include "core/tensor/model_source.h"
+
+namespace tenpak::jobs {
+namespace {
+
+// 128 windows of 256 tokens: enough for an interval of some tenths of a percent at 4 bit, some seconds on the sample.
+constexpr std::uint32_t kDefaultWindows = 128, kDefaultContext = 256;
+constexpr std::uint64_t kMaxText = 1u << 30;
+
+std::optional<fs::path> bundled_text(const fs::path& model, const std::vector<std::string>& names) {
+    std::error_code ec;
+    for (const fs::path& folder : {model / "text", model.parent_path() / "text"}) {
+        for (const std::string& n : names) {
+            if (fs::is_regular_file(folder / n, ec)) return folder / n;
+        }
+    }
+    return std::nullopt;
+}
+
+Result<std::string> absolute_file(const std::string& path, const char* option) {
+    std::error_code ec;
+    const fs::path p = fs::canonical(path, ec);
+    if (ec || !fs::is_regular_file(p, ec)) {
+        return make_error(ErrorCode::kNotFound, std::string("no text file there"), path, std::string("Name an existing text file with ") + option);
+    }
+    return p.string();
+}
+
+Status check_candidates(SweepSpec& spec, bool& calibrates) {
+    if (spec.candidates.empty()) return make_error(ErrorCode::kInvalidArgument, "the candidate list is empty", {}, "Name at least one candidate");
+    for (std::size_t i = 0; i < spec.candidates.size(); ++i) {
+        TENPAK_ASSIGN(const quant::Candidate c, quant::find_candidate(spec.candidates[i]));
+        calibrates |= c.needs_calibration();
+        for (std::size_t k = 0; k < i; ++k) {
+            if (spec.candidates[k] == spec.candidates[i]) {
+                return make_error(ErrorCode::kInvalidArgument, "the candidate \"" + spec.candidates[i] + "\" is named twice");
+            }
+        }
+    }
+    return {};
+}
+
+// fp16 to the front, added where it is missing.
+void put_baseline_first(std::vector<std::string>& candidates) {
+    std::erase(candidates, "fp16");
+    candidates.insert(candidates.begin(), "fp16");
+}
+
+Status find_texts(SweepSpec& spec, bool calibrates) {
+    const fs::path model = spec.model_path;
+    if (spec.text_path.empty()) {
+        const auto found = bundled_text(model, {model.filename().string() + ".txt", "base.txt"});
+        if (!found) {
+            return make_error(ErrorCode::kInvalidArgument, "no text to measure perplexity on: the model brings none", (model / "text").string(), "Name one with --text FILE");
+        }
+        spec.text_path = found->string();
+    }
+    TENPAK_ASSIGN(spec.text_path, absolute_file(spec.text_path, "--text"));
+    if (spec.calibration_path.empty()) {
+        const auto found = bundled_text(model, {"calibration.txt"});
+        if (!found && calibrates) {
+            return make_error(ErrorCode::kInvalidArgument, "no text to calibrate with: the model brings none", (model / "text").string(),
+                              "Name one with --calibration FILE, or leave out candidates that need it");
+        }
+        if (!found) return {};
+        spec.calibration_path = found->string();
+    }
+    TENPAK_ASSIGN(spec.calibration_path, absolute_file(spec.calibration_path, "--calibration"));
+    return {};
+}
+
+// Size, time and inode of the weight files (their content would take minutes to hash on a large model), and the texts
+// that decide what is computed in whole.
+Result<std::string> fingerprint(const ModelDirectory& model, const std::vector<Digest>& texts) {
+    Sha256 h;
+    const auto add = [&](const std::string& s) { h.update(as_bytes(s + "\n")); };
+    std::uint32_t weight = 0;
+    for (const ModelFile& f : model.files()) {
+        if (!f.weights) continue;
+        const FileIdentity& id = model.weight_handle(weight++).identity();
+        add(f.path + " " + std::to_string(id.size) + " " + std::to_string(id.mtime_ns) + " " + std::to_string(id.device) + ":" + std::to_string(id.inode));
+    }
+    for (const char* side : {"config.json", "tokenizer.json"}) {
+        const auto bytes = model.read_side_file(side);
+        if (bytes.ok()) add(to_hex(sha256(*bytes)));
+    }
+    for (const Digest& d : texts) add(to_hex(d));
+    return to_hex(h.finish());
+}
+
+}  // namespace
+
+Result<SweepSpec> prepare_sweep(SweepSpec spec) {
+    try {
+        if (spec.batches.empty()) return make_error(ErrorCode::kInvalidArgument, "no batch size to measure");
+        std::sort(spec.batches.begin(), spec.batches.end());
+        spec.batches.erase(std::unique(spec.batches.begin(), spec.batches.end()), spec.batches.end());
+        if (spec.batches.front() == 0 || spec.batches.back() > 4096) return make_error(ErrorCode::kInvalidArgument, "batch sizes must be from 1 to 4096");
+        bool calibrates = false;
+        TENPAK_RETURN_IF_ERROR(check_candidates(spec, calibrates));
+        put_baseline_first(spec.candidates);
+        if (spec.eval_samples == 0) spec.eval_samples = kDefaultWindows;
+        if (spec.backend.starts_with("fake:")) {  // nothing of the model is touched
+            spec.model_fingerprint = spec.device = "fake";
+            return spec;
+        }
+        if (spec.backend != "cpu") return make_error(ErrorCode::kUnsupported, "no backend \"" + spec.backend + "\"", {}, "Known: cpu");
+
+        TENPAK_ASSIGN(const auto model, ModelDirectory::open(spec.model_path));
+        std::error_code ec;
+        spec.model_path = fs::canonical(spec.model_path, ec).string();
+        if (ec) return errno_error("cannot resolve the model's path", spec.model_path, ec.value());
+        TENPAK_ASSIGN(const model::ModelConfig config, model::read_config(*model));
+        if (spec.context == 0) spec.context = std::min(kDefaultContext, config.max_positions > 0 ? config.max_positions : kDefaultContext);
+        if (spec.context < 2 || (config.max_positions > 0 && spec.context > config.max_positions)) {
+            return make_error(ErrorCode::kInvalidArgument, "the context must be from 2 to " + std::to_string(config.max_positions) + " tokens, the model's own", spec.model_path);
+        }
+        TENPAK_RETURN_IF_ERROR(find_texts(spec, calibrates));
+        TENPAK_ASSIGN(const auto tokenizer, model::load_tokenizer(*model));
+        std::vector<Digest> digests;
+        for (const std::string* path : {&spec.text_path, &spec.calibration_path}) {
+            if (path->empty()) continue;
+            TENPAK_ASSIGN(const std::string text, read_text_file(*path, kMaxText));
+            TENPAK_ASSIGN(const auto tokens, tokenizer->encode(text, false));
+            if (tokens.size() < 2) return make_error(ErrorCode::kInvalidArgument, "the text has no tokens to measure on", *path, "Name a longer text");
+            digests.push_back(sha256(as_bytes(text)));
+        }
+        if (digests.size() == 2 && digests[0] == digests[1]) {
+            return make_error(ErrorCode::kInvalidArgument, "evaluation and calibration text are the same, which would flatter the result", spec.text_path,
+                              "Name two different texts with --text and --calibration");
+        }
+        TENPAK_ASSIGN(spec.model_fingerprint, fingerprint(*model, digests));
+        const compute::CpuFeatures& cpu = compute::cpu_features();
+        spec.device = cpu.model + ", " + std::to_string(usable_cpus()) + " cores, " + cpu.instruction_sets();
+        return spec;
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory to check the sweep's inputs", spec.model_path);
+    } catch (const std::exception& e) {
+        return make_error(ErrorCode::kInternal, e.what(), spec.model_path);
+    }
+}
+
+}  // namespace tenpak::jobs
