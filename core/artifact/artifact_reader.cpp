@@ -58,6 +58,11 @@ class Reader final : public Artifact {
 Status Reader::adopt_manifest(std::string text, const std::string& where) {
     TENPAK_ASSIGN(manifest_, parse_manifest(text, where));
     manifest_text_ = std::move(text);
+    // The manifest says whether there is a signature: one that was taken away or put beside is noticed without any key.
+    if ((manifest_.signature_scheme == "none") != signatures_.empty() || (!signatures_.empty() && !signatures_.contains("signature.sig"))) {
+        return make_error(ErrorCode::kSignature, signatures_.empty() ? "the signature that the manifest names is missing" : "there is a signature that the manifest does not name",
+                          path_.string(), "Get the artifact from its publisher");
+    }
     pack_begin_.push_back(0);
     for (const std::uint64_t p : manifest_.packs) pack_begin_.push_back(pack_begin_.back() + p);
     for (const FileRecord& f : manifest_.files) raw_ += f.size;
@@ -238,7 +243,7 @@ Result<std::shared_ptr<const Artifact>> Artifact::open(const fs::path& path) {
 bool looks_like_artifact(const fs::path& path) {
     std::error_code ec;
     if (path.extension() == ".tnpk") return true;
-    if (fs::is_directory(path, ec)) return fs::exists(path / "manifest.json", ec) && fs::exists(path / kSumsName, ec);
+    if (fs::is_directory(path, ec)) return fs::exists(path / "manifest.json", ec) && (fs::exists(path / kSumsName, ec) || fs::exists(path / "chunks", ec));
     const auto file = File::open(path);
     Bytes head(8);
     return file.ok() && file->size() >= head.size() && file->read_at(0, head).ok() && has_magic(head);

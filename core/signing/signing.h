@@ -43,23 +43,32 @@ class TrustStore {
    public:
     static Result<TrustStore> open(const fs::path& file);
     static fs::path default_file();
+    /// A store that is never written: for tests and for readers of keys given otherwise.
+    TrustStore() = default;
     const std::vector<TrustedKey>& keys() const { return keys_; }
     const TrustedKey* find(std::string_view fingerprint) const;
-    Status add(TrustedKey key);  ///< writes the file atomically
+    /// Takes name and pem; fingerprint and added are filled in where empty. Replaces a key of the same fingerprint. Reads the
+    /// file again under a lock and writes it atomically, so that other programs' keys stay.
+    Status add(TrustedKey key);
     Status remove(std::string_view fingerprint);
 
    private:
+    Status change(const TrustedKey* add, std::string_view remove);
     fs::path file_;
     std::vector<TrustedKey> keys_;
 };
 
-enum class SignatureState { kNone, kValid, kInvalid };
-const char* signature_state_name(SignatureState s);
+/// kUnchecked: signed, but the key to check it with is not at hand (a shared secret that was not given, a public key that
+/// neither travels along nor is trusted). It is not verified, and nobody may read it as valid.
+enum class SignatureState { kNone, kValid, kInvalid, kUnchecked };
+const char* signature_state_name(SignatureState s);  ///< "none", "valid", "invalid", "unchecked"
 
 struct VerifyRequest {
     fs::path public_key;   ///< verify by this key
     fs::path hmac_key;
     const TrustStore* trust = nullptr;
+    bool rebuild = false;               ///< also decode everything and compare every file's SHA-256
+    const ModelSource* base = nullptr;  ///< what a delta needs for that
 };
 /// The answer of `tenpak artifact verify`: design section 4's keys.
 struct VerifyReport {
@@ -68,12 +77,20 @@ struct VerifyReport {
     std::string scheme;     ///< "none", "ecdsa-p256", "hmac-sha256"
     std::string signer;     ///< trusted key's name, else its fingerprint, else ""
     std::string fingerprint;
+    std::string public_key; ///< PEM of the key that the signature was valid by: for "Trust this key"
     bool trusted = false;   ///< by --public-key or the trust store; never for an HMAC
     bool lossless_checked = false;
     bool verified = false;  ///< intact and valid
     std::uint64_t files = 0, chunks = 0, bytes = 0;
-    std::string problem;    ///< first thing wrong, one sentence
+    std::string problem;    ///< first thing wrong (or, where nothing is, what could not be checked), one sentence
 };
+/// Whether `verify` failed: exit code 3. An unsigned artifact that is intact did not, unless a key was asked for.
+bool verification_failed(const VerifyReport& report, const VerifyRequest& request);
+/// The signature alone, for readers that check every chunk anyway (unpack, reconstruct): fills all of a report but intact,
+/// verified and the counts.
+VerifyReport check_signature(const Artifact& artifact, const VerifyRequest& request);
+/// Before unpacking: kSignature when the artifact's signature is wrong. A signature that cannot be checked, or none, passes.
+Status refuse_forged(const Artifact& artifact, const TrustStore* trust);
 /// `path`: a .tnpk of either form, or an unpacked directory with model.sig. An Error only where no report can be made
 /// (cannot open); a damaged artifact is a report with intact == false.
 Result<VerifyReport> verify(const fs::path& path, const VerifyRequest& request, const JobContext& ctx);

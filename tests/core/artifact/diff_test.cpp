@@ -17,7 +17,10 @@ std::shared_ptr<const Artifact> pack(const fs::path& path, const std::map<std::s
 TEST(Diff, FilesAndBlocks) {
     TempDir dir;
     const std::string shared(200, 's');
-    std::map<std::string, std::string> files{{"same", "1"}, {"changed", shared + "a"}, {"gone", "gone!"}};
+    std::map<std::string, std::string> files;
+    files["same"] = "1";
+    files["changed"] = shared + "a";
+    files["gone"] = "gone!";
     const auto a = pack(dir / "a.tnpk", files);
     files.erase("gone");
     files["new"] = "new";
