@@ -59,7 +59,9 @@ Result<Statement> parse_statement(std::span<const std::byte> payload, const std:
         if (method != "files" || hash_type != "sha256") {
             return make_error(ErrorCode::kUnsupported, "signed by " + method.substr(0, 40) + " and " + hash_type.substr(0, 40) + "; this version verifies files by sha256", where);
         }
-        if (how.contains("allow_symlinks")) TENPAK_ASSIGN(s.allow_symlinks, json_get<bool>(how, "allow_symlinks", where));
+        if (how.contains("allow_symlinks")) {
+            TENPAK_ASSIGN(s.allow_symlinks, json_get<bool>(how, "allow_symlinks", where));
+        }
         if (how.contains("ignore_paths")) {
             if (!how["ignore_paths"].is_array()) return bad("ignore_paths is no list");
             for (const Json& p : how["ignore_paths"]) {

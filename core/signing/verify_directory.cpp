@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "core/signing/bundle.h"
 #include "core/signing/choose_key.h"
@@ -60,9 +61,10 @@ Result<std::map<std::string, fs::file_type>> list(const fs::path& root, const st
 /// The first thing in which the folder is not what was signed, or nothing.
 Result<std::string> difference(const fs::path& root, const Statement& s, const JobContext& ctx, std::uint64_t& bytes) {
     TENPAK_ASSIGN(const auto found, list(root, s.ignored));
+    std::set<std::string_view> listed;
+    for (const Resource& r : s.resources) listed.insert(r.name);
     for (const auto& [path, type] : found) {
-        const bool listed = std::any_of(s.resources.begin(), s.resources.end(), [&, p = &path](const Resource& r) { return r.name == *p; });
-        if (!listed) return "a file that was not signed: " + path;
+        if (!listed.contains(path)) return "a file that was not signed: " + path;
     }
     for (const Resource& r : s.resources) {
         const auto it = found.find(r.name);
