@@ -36,6 +36,9 @@ struct TimingResult {
     double read_bandwidth = 0;          ///< bytes/s, multi-stream, measured in this run
     std::string backend, device;
 };
+/// Prompts are pseudo-random tokens (speed does not depend on them). A decode step runs every sequence of the batch by one
+/// token, from a prompt of `prompt` tokens up to `prompt + generate`, then starts over: rounds. The first round warms up.
+/// kInvalidArgument: no batch, batch 0, a prompt that does not fit the model's context.
 Result<TimingResult> measure_timing(model::Transformer& model, compute::Backend& backend, const TimingOptions& options,
                                     const JobContext& ctx);
 
