@@ -55,6 +55,7 @@ class Backend {
     virtual std::string name() const = 0;         ///< "cpu"
     virtual std::string description() const = 0;  ///< "CPU, 2 cores, AVX-512 VNNI, AMX"
     virtual unsigned threads() const = 0;
+    virtual std::uint64_t workspace_bytes() const { return 0; }  ///< buffers kept between calls
 
     virtual Result<std::unique_ptr<PackedLinear>> make_linear(const LinearWeight& weight) = 0;
     /// y[tokens][n] = x[tokens][k] W^T (+ bias).

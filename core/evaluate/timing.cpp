@@ -159,7 +159,7 @@ Result<TimingResult> measure_timing(model::Transformer& model, compute::Backend&
         TENPAK_ASSIGN(const double again, read_bandwidth(backend.threads(), kProbeBytes, 3));
         r.read_bandwidth = std::max(r.read_bandwidth, again);
         const BatchTiming& first = r.batches.front();
-        r.bandwidth_fraction = static_cast<double>(model.weight_bytes()) * first.decode_tps / first.batch / r.read_bandwidth;
+        r.bandwidth_fraction = static_cast<double>(model.step_bytes()) * first.decode_tps / first.batch / r.read_bandwidth;
         r.memory_bytes = model.weight_bytes() + cache_bytes + model.workspace_bytes() + backend.workspace_bytes();
         return r;
     } catch (const std::bad_alloc&) {

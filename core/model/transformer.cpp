@@ -37,9 +37,16 @@ Result<std::unique_ptr<Transformer>> Transformer::load(std::shared_ptr<const Mod
 const ModelConfig& Transformer::config() const { return impl_->config; }
 void Transformer::set_stop(std::stop_token stop) { impl_->stop = std::move(stop); }
 
-std::uint64_t Transformer::weight_bytes() const {
-    std::uint64_t bytes = impl_->head.packed->bytes() + impl_->embedding.half.size() * 2 + impl_->embedding.f32.size() * 4 +
-                          impl_->final_norm.weight.size() * 4;
+std::uint64_t Transformer::weight_bytes() const { return step_bytes() + impl_->embedding.half.size() * 2 + impl_->embedding.f32.size() * 4; }
+
+std::uint64_t Transformer::workspace_bytes() const {
+    std::uint64_t floats = 0;
+    for (const auto* v : {&impl_->normed, &impl_->q, &impl_->k, &impl_->v, &impl_->attended, &impl_->gate, &impl_->up, &impl_->projected}) floats += v->capacity();
+    return floats * sizeof(float);
+}
+
+std::uint64_t Transformer::step_bytes() const {
+    std::uint64_t bytes = impl_->head.packed->bytes() + impl_->final_norm.weight.size() * 4;
     for (const DecoderLayer& layer : impl_->layers) {
         for (const Linear& linear : layer.linears) bytes += linear.packed->bytes();
         bytes += (layer.input_norm.weight.size() + layer.post_norm.weight.size()) * 4;

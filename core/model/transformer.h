@@ -59,6 +59,8 @@ class Transformer {
 
     const ModelConfig& config() const;
     std::uint64_t weight_bytes() const;  ///< packed, resident
+    std::uint64_t step_bytes() const;    ///< of these, what every decode step reads (all but an embedding of its own)
+    std::uint64_t workspace_bytes() const;  ///< activations, as large as the largest batch so far needed
     std::vector<std::string> kernels() const;  ///< distinct PackedLinear::kernel()
 
     /// Runs all chunks in one batch. logits: [chunks or total tokens][vocab] as asked; kNumeric if they are not finite.

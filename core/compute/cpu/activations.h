@@ -9,6 +9,7 @@ namespace tenpak::compute::cpu {
 class PaddedRows {
    public:
     const float* prepare(const Panels& w, const float* x, std::uint32_t tokens);
+    std::size_t bytes() const { return rows_.bytes(); }
 
    private:
     AlignedBuffer<float> rows_;
@@ -17,6 +18,7 @@ class PaddedRows {
 class Int8Quantizer {
    public:
     Int8Rows quantize(const Panels& w, const float* x, std::uint32_t tokens);
+    std::size_t bytes() const { return codes_.bytes() + scales_.bytes(); }
 
    private:
     AlignedBuffer<std::int8_t> codes_;

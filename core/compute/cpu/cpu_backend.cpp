@@ -41,6 +41,11 @@ class CpuBackend final : public Backend {
         return "CPU, " + std::to_string(n) + (n == 1 ? " core, " : " cores, ") + features_.instruction_sets();
     }
     unsigned threads() const override { return pool_.size(); }
+    std::uint64_t workspace_bytes() const override {
+        std::uint64_t bytes = padded_.bytes() + int8_rows_.bytes();
+        for (const auto& s : scratch_) bytes += s.bytes();
+        return bytes;
+    }
 
     Result<std::unique_ptr<PackedLinear>> make_linear(const LinearWeight& weight) override {
         try {

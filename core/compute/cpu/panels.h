@@ -42,6 +42,7 @@ class AlignedBuffer {
     T* data() { return data_.get(); }
     const T* data() const { return data_.get(); }
     std::size_t size() const { return size_; }
+    std::size_t bytes() const { return size_ * sizeof(T); }
 
    private:
     struct Free {

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/compute/cpu/cpu_backend.h"
+#include "core/evaluate/perplexity.h"
+#include "core/evaluate/statistics.h"
+#include "tests/core/model/tiny_model.h"
+
+namespace {
+
+using namespace tenpak;
+using namespace tenpak::evaluate;
+using namespace tenpak::test;
+
+struct Loaded {
+    TempDir dir;
+    TinyModel tiny{TinyShape{}};
+    std::unique_ptr<compute::Backend> backend = compute::make_cpu_backend(2);
+    std::unique_ptr<model::Transformer> model;
+    Loaded() {
+        tiny.write(dir / "m");
+        auto t = model::Transformer::load(*ModelDirectory::open(dir / "m"), {}, *backend, {true}, {});
+        EXPECT_TRUE(t.ok());
+        model = std::move(*t);
+    }
+    /// Mean NLL of text[begin, begin + length), fed alone, from logits in double.
+    double window(const std::vector<model::Token>& text, std::size_t begin, std::size_t length) const {
+        const std::vector<model::Token> part(text.begin() + static_cast<std::ptrdiff_t>(begin), text.begin() + static_cast<std::ptrdiff_t>(begin + length));
+        const auto logits = tiny.logits(part);
+        const std::size_t vocab = tiny.shape.vocab;
+        double sum = 0;
+        for (std::size_t t = 0; t + 1 < length; ++t) {
+            double total = 0;
+            for (std::size_t v = 0; v < vocab; ++v) total += std::exp(logits[t * vocab + v]);
+            sum += std::log(total) - logits[t * vocab + static_cast<std::size_t>(part[t + 1])];
+        }
+        return sum / static_cast<double>(length - 1);
+    }
+};
+
+TEST(Perplexity, WindowsConventionToTheToken) {
+    Loaded l;
+    const auto text = random_tokens(16 * 7 + 5, l.tiny.shape.vocab, 3);
+    const auto r = perplexity(*l.model, text, {16, 0}, {});
+    ASSERT_TRUE(r.ok()) << r.error().text();
+    EXPECT_EQ(r->windows, 7u) << "the remainder is dropped";
+    EXPECT_EQ(r->tokens, 7u * 15);
+    EXPECT_EQ(r->convention, "windows-16");
+    double sum = 0;
+    for (std::size_t w = 0; w < 7; ++w) {
+        const double want = l.window(text, w * 16, 16);
+        EXPECT_NEAR(r->window_nll[w], want, 1e-4) << w;
+        sum += want;
+    }
+    EXPECT_NEAR(r->nll, sum / 7, 1e-4);
+    EXPECT_NEAR(r->perplexity, std::exp(sum / 7), 1e-4 * r->perplexity);
+    EXPECT_GT(r->standard_error, 0);
+    const auto some = perplexity(*l.model, text, {16, 3}, {});
+    ASSERT_TRUE(some.ok());
+    ASSERT_EQ(some->window_nll.size(), 3u);
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(some->window_nll[i], r->window_nll[i * 7 / 3], 1e-5) << "evenly spread";
+}
+
+TEST(Perplexity, ShortAndBadTexts) {
+    Loaded l;
+    const auto text = random_tokens(20, l.tiny.shape.vocab, 3);
+    const auto shorter = perplexity(*l.model, text, {0, 0}, {});
+    ASSERT_TRUE(shorter.ok());
+    EXPECT_EQ(shorter->windows, 1u);
+    EXPECT_EQ(shorter->context, 20u);
+    EXPECT_NEAR(shorter->nll, l.window(text, 0, 20), 1e-4);
+    EXPECT_EQ(shorter->standard_error, 0);
+    const auto code = [&](std::size_t tokens, std::uint32_t context) {
+        const auto r = perplexity(*l.model, std::span(text).first(tokens), {context, 0}, {});
+        return r.ok() ? ErrorCode::kInternal : r.error().code;
+    };
+    EXPECT_EQ(code(0, 0), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(code(1, 0), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(code(20, 1), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(code(20, 65), ErrorCode::kInvalidArgument) << "longer than the model's context";
+    const std::vector<model::Token> outside = {1, 2, 5000};
+    EXPECT_EQ(perplexity(*l.model, outside, {}, {}).error().code, ErrorCode::kInvalidArgument);
+    std::stop_source stop;
+    stop.request_stop();
+    EXPECT_EQ(perplexity(*l.model, text, {}, {stop.get_token(), {}}).error().code, ErrorCode::kCancelled);
+}
+
+TEST(Perplexity, PairedDelta) {
+    PerplexityResult a, b;
+    a.context = b.context = 8;
+    b.window_nll = {2.0, 3.0, 4.0, 5.0};
+    a.window_nll = {2.01, 3.02, 4.03, 5.04};
+    const auto d = paired_delta(a, b);
+    ASSERT_TRUE(d.ok());
+    EXPECT_NEAR(d->percent, 100 * std::expm1(0.025), 1e-9);
+    const double half = 3.18245 * std::sqrt((0.015 * 0.015 * 2 + 0.005 * 0.005 * 2) / 3 / 4);
+    EXPECT_NEAR(d->low, 100 * std::expm1(0.025 - half), 1e-6);
+    EXPECT_NEAR(d->high, 100 * std::expm1(0.025 + half), 1e-6);
+    const auto same = paired_delta(b, b);
+    EXPECT_EQ(same->percent, 0);
+    EXPECT_EQ(same->high, 0);
+    a.window_nll.pop_back();
+    EXPECT_EQ(paired_delta(a, b).error().code, ErrorCode::kMismatch);
+    EXPECT_EQ(paired_delta({}, {}).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(Statistics, StudentTAndQuantiles) {
+    EXPECT_NEAR(student_t_975(11), 2.20099, 1e-3);
+    EXPECT_NEAR(student_t_975(30), 2.04227, 1e-3);
+    EXPECT_NEAR(student_t_975(100000), 1.95999, 1e-4);
+    const std::vector<double> v = {1, 2, 3, 4};
+    EXPECT_DOUBLE_EQ(quantile(v, 0.5), 2.5);
+    EXPECT_DOUBLE_EQ(quantile(v, 1), 4);
+    EXPECT_DOUBLE_EQ(quantile(v, 0.99), 3.97);
+}
+
+TEST(Perplexity, SampleMatchesPyTorch) {
+    const auto text = read_text_file(source_dir() / "tests/fixtures/engine/perplexity.json");
+    ASSERT_TRUE(text.ok()) << text.error().text();
+    const Json f = Json::parse(*text);
+    for (const auto& [name, texts] : f["models"].items()) {
+        auto backend = compute::make_cpu_backend();
+        auto source = ModelDirectory::open(sample_dir() / name);
+        ASSERT_TRUE(source.ok());
+        auto tokenizer = model::load_tokenizer(**source);
+        ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().text();
+        for (const bool f32 : {true, false}) {
+            auto m = model::Transformer::load(*source, {}, *backend, {f32}, {});
+            ASSERT_TRUE(m.ok());
+            for (const char* which : {"base", "lora"}) {
+                const auto content = read_text_file(sample_dir() / "text" / (std::string(which) + ".txt"));
+                ASSERT_TRUE(content.ok());
+                auto tokens = (*tokenizer)->encode(*content, true);
+                ASSERT_TRUE(tokens.ok());
+                const Json& want = texts[which];
+                EXPECT_EQ(tokens->size(), want["tokens"].get<std::size_t>());
+                const auto r = perplexity(**m, *tokens, {f["window"].get<std::uint32_t>(), 0}, {});
+                ASSERT_TRUE(r.ok()) << r.error().text();
+                EXPECT_EQ(r->windows, want["windows"].get<std::uint32_t>());
+                EXPECT_EQ(r->tokens, want["predicted"].get<std::uint64_t>());
+                EXPECT_NEAR(r->perplexity, want["perplexity"].get<double>(), 1e-3 * r->perplexity) << name << " " << which << " fp32 " << f32;
+            }
+        }
+    }
+}
+
+}  // namespace
