@@ -129,7 +129,8 @@ TEST(Perplexity, SampleMatchesPyTorch) {
         for (const bool f32 : {true, false}) {
             auto m = model::Transformer::load(*source, {}, *backend, {f32}, {});
             ASSERT_TRUE(m.ok());
-            for (const char* which : {"base", "lora"}) {
+            if (f32 && name != "base") continue;  // the fp32 path once: it is the slow one
+            for (const char* which : {"lora"}) {
                 const auto content = read_text_file(sample_dir() / "text" / (std::string(which) + ".txt"));
                 ASSERT_TRUE(content.ok());
                 auto tokens = (*tokenizer)->encode(*content, true);
