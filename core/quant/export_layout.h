@@ -10,10 +10,15 @@
 namespace tenpak::quant {
 
 /// `out` must not exist or be empty (AtomicDirectory). Side files are copied; config.json gets quantization_config.
+/// Weights beyond kShardBytes are split over several files with an index; memory stays bounded by one such file. Groups
+/// of 256 are written as 128 with each scale twice: same values, and every kernel of vLLM knows 128.
+/// kUnsupported for fp16 (nothing to export) and for a tensor whose codes the layout cannot hold.
 Status export_compressed_tensors(const ModelSource& source, const std::vector<std::string>& side_files, const QuantizedModel& model,
                                  const fs::path& out, const JobContext& ctx);
+inline constexpr std::uint64_t kShardBytes = 2'000'000'000;
+
 /// The linears of a compressed-tensors directory as overrides; empty when the model is not quantized.
-/// kUnsupported names the scheme that is not known.
+/// kUnsupported names the scheme that is not known; kMalformed when tensors and config.json disagree.
 Result<compute::WeightOverrides> import_quantized(const ModelSource& source, const JobContext& ctx);
 
 }  // namespace tenpak::quant

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/quant/quantize.h"
+
+#include <chrono>
+#include <map>
+#include <new>
+
+#include "core/quant/calibration.h"
+#include "core/quant/quantizer.h"
+
+namespace tenpak::quant {
+namespace {
+
+// Tensors that got another group than the candidate's, one note for each width.
+void note_groups(Job& job) {
+    const std::uint32_t wanted = job.result.candidate.group;
+    if (wanted == 0) return;
+    std::map<std::pair<std::uint32_t, std::uint32_t>, int> odd;  // (k, group) -> tensors
+    for (const LayerError& e : job.result.errors) {
+        if (e.group != wanted) ++odd[{job.result.weights.linears.at(e.name).k, e.group}];
+    }
+    for (const auto& [key, count] : odd) {
+        job.result.notes.push_back("group " + std::to_string(key.second) + " instead of " + std::to_string(wanted) + " for " +
+                                   std::to_string(count) + (count == 1 ? " tensor: " : " tensors: ") + std::to_string(key.first) +
+                                   " is not a multiple of " + std::to_string(wanted));
+    }
+}
+
+void count_bytes(Job& job) {
+    QuantizedModel& r = job.result;
+    std::uint64_t linear_bytes = 0, linear_weights = 0;
+    for (const TensorInfo& t : job.source->tensors()) {
+        r.baseline_bytes += t.elements() * 2;
+        if (!r.weights.linears.contains(t.name)) r.stored_bytes += t.elements() * 2;
+    }
+    for (const auto& [name, w] : r.weights.linears) {
+        // The bias is a tensor of its own and was counted above.
+        linear_bytes += w.stored_bytes() - std::uint64_t{w.bias.size()} * 2;
+        linear_weights += std::uint64_t{w.n} * w.k;
+    }
+    r.stored_bytes += linear_bytes;
+    r.bits_per_weight = linear_weights == 0 ? 16.0 : 8.0 * static_cast<double>(linear_bytes) / static_cast<double>(linear_weights);
+}
+
+Status run_calibrated(Job& job, std::span<const model::Token> text, const CalibrationOptions& options, compute::Backend& backend) {
+    TENPAK_ASSIGN(const CalibrationWindows windows, cut_windows(text, options, job.config.max_positions));
+    if (windows.count() < options.sequences) {
+        job.note("calibrated on " + std::to_string(windows.tokens.size()) + " tokens: the text has no more windows of " + std::to_string(windows.length));
+    }
+    TENPAK_ASSIGN(const auto model, model::Transformer::load(job.source, {}, backend, {}, job.ctx));
+    return job.result.candidate.method == Method::kAwq ? quantize_awq(job, *model, windows) : quantize_gptq(job, *model, windows);
+}
+
+Result<QuantizedModel> run(std::shared_ptr<const ModelSource> source, const Candidate& candidate, std::span<const model::Token> calibration,
+                           const CalibrationOptions& options, compute::Backend& backend, const JobContext& ctx) {
+    const auto begin = std::chrono::steady_clock::now();
+    if (candidate.bits != 16 && candidate.bits != 8 && (candidate.bits < 2 || candidate.bits > 4)) {
+        return make_error(ErrorCode::kUnsupported, "candidates have 2 to 4, 8 or 16 bits", candidate.name);
+    }
+    Job job;
+    TENPAK_ASSIGN(job.config, model::read_config(*source));
+    job.source = std::move(source);
+    job.ctx = ctx;
+    job.result.candidate = candidate;
+    ThreadPool pool(backend.threads());
+    job.pool = &pool;
+    if (const TensorInfo* t = job.source->find(DecoderLayer(0).q)) job.dtype = t->dtype;
+    switch (candidate.method) {
+        case Method::kNone: break;
+        case Method::kRoundToNearest: TENPAK_RETURN_IF_ERROR(quantize_round_to_nearest(job)); break;
+        case Method::kAwq:
+        case Method::kGptq: TENPAK_RETURN_IF_ERROR(run_calibrated(job, calibration, options, backend)); break;
+    }
+    note_groups(job);
+    count_bytes(job);
+    job.result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return std::move(job.result);
+}
+
+}  // namespace
+
+std::uint32_t group_for(std::uint32_t wanted, std::uint32_t k) {
+    for (const std::uint32_t g : {wanted, 128u, 64u, 32u}) {
+        if (g != 0 && g <= wanted && k % g == 0) return g;
+    }
+    return k;
+}
+
+Result<QuantizedModel> quantize(std::shared_ptr<const ModelSource> source, const Candidate& candidate, std::span<const model::Token> calibration,
+                                const CalibrationOptions& options, compute::Backend& backend, const JobContext& ctx) {
+    try {
+        return run(std::move(source), candidate, calibration, options, backend, ctx);
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "out of memory while quantizing", candidate.name,
+                          "Use fewer calibration sequences, or a machine with more memory");
+    }
+}
+
+}  // namespace tenpak::quant

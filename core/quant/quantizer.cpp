@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/quant/quantizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/half.h"
+#include "core/quant/round_to_nearest.h"
+
+namespace tenpak::quant {
+
+Result<DenseLinear> Job::read_linear(const std::string& name) const {
+    const TensorInfo* info = source->find(name);
+    if (info == nullptr) {
+        return make_error(ErrorCode::kNotFound, "the model lacks this weight", name,
+                          "Is it a complete, unquantized model of the architecture that config.json names?");
+    }
+    if (info->shape.size() != 2 || info->shape[0] == 0 || info->shape[1] == 0 || info->shape[0] > UINT32_MAX || info->shape[1] > UINT32_MAX) {
+        return make_error(ErrorCode::kMismatch, "a linear weight must be a matrix", name, "Check config.json and the weights");
+    }
+    if (!is_float(info->dtype)) {
+        return make_error(ErrorCode::kUnsupported, "this weight is stored as " + std::string(dtype_name(info->dtype)) +
+                          ": only bf16, fp16, fp32 and fp64 can be quantized", name, "Start from the unquantized model");
+    }
+    DenseLinear linear;
+    linear.name = name;
+    linear.n = static_cast<std::uint32_t>(info->shape[0]);
+    linear.k = static_cast<std::uint32_t>(info->shape[1]);
+    TENPAK_ASSIGN(linear.w, source->read_float(*info));
+    if (const TensorInfo* bias = source->find(bias_name(name))) {
+        TENPAK_ASSIGN(linear.bias, source->read_float(*bias));
+        if (linear.bias.size() != linear.n) return make_error(ErrorCode::kMismatch, "the bias does not fit its weight", bias->name);
+    }
+    const auto finite = [](float v) { return std::isfinite(v); };
+    if (!std::all_of(linear.w.begin(), linear.w.end(), finite) || !std::all_of(linear.bias.begin(), linear.bias.end(), finite)) {
+        return make_error(ErrorCode::kNumeric, "the weight holds NaN or infinity", name, "The model file is damaged or was trained to divergence");
+    }
+    return linear;
+}
+
+GroupFormat Job::format_for(std::uint32_t k) const {
+    GroupFormat f;
+    f.bits = result.candidate.bits;
+    f.symmetric = result.candidate.symmetric;
+    f.group = result.candidate.group == 0 ? k : group_for(result.candidate.group, k);
+    if (dtype == DType::kF16) f.min_scale = 0x1p-17f;
+    return f;
+}
+
+float Job::rounded(float v) const {
+    return dtype == DType::kF16 ? fp16_to_float(float_to_fp16(v)) : bf16_to_float(float_to_bf16(v));
+}
+
+void Job::note(const std::string& text) {
+    auto& notes = result.notes;
+    if (std::find(notes.begin(), notes.end(), text) == notes.end()) notes.push_back(text);
+}
+
+void Job::note_progress(const std::string& detail) const {
+    Progress p;
+    p.phase = "quantize";
+    p.done = result.errors.size();
+    p.total = std::uint64_t{config.layers} * 7;
+    p.unit = "tensors";
+    p.detail = detail;
+    ctx.report(p);
+}
+
+Status Job::add(const DenseLinear& from, compute::LinearWeight weight, double relative_error) {
+    weight.bias = from.bias;
+    TENPAK_RETURN_IF_ERROR(weight.validate(from.name));
+    result.errors.push_back({from.name, relative_error, weight.group});
+    result.weights.linears.insert_or_assign(from.name, std::move(weight));
+    note_progress(from.name);
+    return {};
+}
+
+Result<double> relative_output_error(const DenseLinear& from, std::span<const float> restored, const Gram& gram, const Job& job) {
+    std::vector<float> d(from.w.size());
+    for (std::size_t i = 0; i < d.size(); ++i) d[i] = restored[i] - from.w[i];
+    TENPAK_ASSIGN(const double error, output_error(d.data(), from.n, gram, *job.pool, job.ctx));
+    TENPAK_ASSIGN(const double power, output_error(from.w.data(), from.n, gram, *job.pool, job.ctx));
+    return power > 0 ? error / power : 0.0;
+}
+
+double relative_weight_error(std::span<const float> w, std::span<const float> restored) {
+    double error = 0, power = 0;
+    for (std::size_t i = 0; i < w.size(); ++i) {
+        const double d = static_cast<double>(restored[i]) - w[i];
+        error += d * d;
+        power += static_cast<double>(w[i]) * w[i];
+    }
+    return power > 0 ? error / power : 0.0;
+}
+
+Status quantize_round_to_nearest(Job& job) {
+    const Candidate& c = job.result.candidate;
+    for (std::uint32_t layer = 0; layer < job.config.layers; ++layer) {
+        for (const std::string& name : DecoderLayer(layer).linears()) {
+            TENPAK_RETURN_IF_ERROR(job.ctx.check());
+            TENPAK_ASSIGN(const DenseLinear from, job.read_linear(name));
+            const GroupFormat f = job.format_for(from.k);
+            compute::LinearWeight q = c.bits == 8 ? round_to_nearest_int8(from.w, from.n, from.k, c.group == 0 ? 0 : f.group, f.min_scale, *job.pool)
+                                                  : round_to_nearest_int4(from.w, from.n, from.k, f, *job.pool);
+            const double error = relative_weight_error(from.w, q.dequantize());
+            TENPAK_RETURN_IF_ERROR(job.add(from, std::move(q), error));
+        }
+    }
+    return {};
+}
+
+}  // namespace tenpak::quant
