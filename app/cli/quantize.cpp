@@ -1,6 +1,103 @@
 // SPDX-License-Identifier: Apache-2.0
+// tenpak quantize MODEL --candidate C -o DIR
+#include <cstdio>
+
 #include "app/cli/command.h"
+#include "core/compute/cpu/cpu_backend.h"
+#include "core/quant/export_layout.h"
+#include "core/quant/quantize.h"
 
 namespace tenpak::cli {
-void add_quantize(CLI::App&, Context&) {}
+namespace {
+
+struct Options {
+    std::string model, candidate, output, calibration, layout = "compressed-tensors";
+};
+
+// The sample keeps its calibration text beside the models, in text/.
+Result<std::string> calibration_file(const Options& o, const fs::path& model) {
+    if (!o.calibration.empty()) return o.calibration;
+    std::error_code ec;
+    const fs::path bundled = fs::absolute(model, ec).lexically_normal() / ".." / "text" / "calibration.txt";
+    if (fs::is_regular_file(bundled, ec)) return bundled.lexically_normal().string();
+    return make_error(ErrorCode::kInvalidArgument, "candidate " + o.candidate + " needs a calibration text", o.model,
+                      "Name one with --calibration FILE: plain text like what the model will see, some 100 kB");
+}
+
+Result<std::vector<model::Token>> read_calibration(const ModelSource& source, const std::string& file) {
+    TENPAK_ASSIGN(const auto tokenizer, model::load_tokenizer(source));
+    TENPAK_ASSIGN(const std::string text, read_text_file(file));
+    auto tokens = tokenizer->encode(text, false);
+    if (!tokens.ok() && tokens.error().where.empty()) {
+        Error e = tokens.error();
+        e.where = file;
+        return e;
+    }
+    return tokens;
+}
+
+std::string summary(const quant::QuantizedModel& m, const Options& o) {
+    char line[256];
+    std::snprintf(line, sizeof line, "%s: %s instead of %s in 16 bit (%.2fx), %.3f bits per quantized weight, %s\n", m.candidate.name.c_str(),
+                  format_bytes(static_cast<double>(m.stored_bytes)).c_str(), format_bytes(static_cast<double>(m.baseline_bytes)).c_str(),
+                  static_cast<double>(m.baseline_bytes) / static_cast<double>(m.stored_bytes), m.bits_per_weight, format_duration(m.seconds).c_str());
+    std::string text = line;
+    for (const std::string& note : m.notes) text += "note: " + note + "\n";
+    return text + "written to " + o.output + " (" + o.layout + ")";
+}
+
+Result<int> run(const Context& ctx, const Options& o) {
+    if (o.layout != "compressed-tensors") {
+        return make_error(ErrorCode::kUnsupported, "layout \"" + o.layout + "\" is not built yet", {}, "Use --layout compressed-tensors, which vLLM and transformers load");
+    }
+    TENPAK_ASSIGN(const quant::Candidate candidate, quant::find_candidate(o.candidate));
+    if (!candidate.lossy()) {
+        return make_error(ErrorCode::kInvalidArgument, "candidate fp16 is the model itself: there is nothing to quantize", {}, "Name another candidate");
+    }
+    TENPAK_ASSIGN(const auto source, ModelDirectory::open(o.model));
+    std::string file;
+    std::vector<model::Token> tokens;
+    if (candidate.needs_calibration()) {
+        TENPAK_ASSIGN(file, calibration_file(o, source->path()));
+        TENPAK_ASSIGN(tokens, read_calibration(*source, file));
+    }
+    const auto backend = compute::make_cpu_backend();
+    TENPAK_ASSIGN(const quant::QuantizedModel m, quant::quantize(source, candidate, tokens, {}, *backend, ctx.job));
+    std::vector<std::string> side_files;
+    for (const ModelFile& f : source->files()) {
+        if (!f.weights) side_files.push_back(f.path);
+    }
+    TENPAK_RETURN_IF_ERROR(quant::export_compressed_tensors(*source, side_files, m, o.output, ctx.job));
+
+    OrderedJson errors = OrderedJson::array();
+    for (const quant::LayerError& e : m.errors) errors.push_back({{"name", e.name}, {"relative_error", e.relative}, {"group", e.group}});
+    OrderedJson json = {{"candidate", candidate.name},
+                        {"output", o.output},
+                        {"layout", o.layout},
+                        {"bits_per_weight", m.bits_per_weight},
+                        {"compression", static_cast<double>(m.baseline_bytes) / static_cast<double>(m.stored_bytes)},
+                        {"baseline_bytes", m.baseline_bytes},
+                        {"stored_bytes", m.stored_bytes},
+                        {"seconds", m.seconds},
+                        {"calibration", file.empty() ? OrderedJson() : OrderedJson(file)},
+                        {"calibration_tokens", tokens.size()},
+                        {"notes", m.notes},
+                        {"tensors", errors}};
+    print_result(ctx, json, summary(m, o));
+    return 0;
+}
+
+}  // namespace
+
+void add_quantize(CLI::App& app, Context& ctx) {
+    auto o = std::make_shared<Options>();
+    CLI::App* sub = app.add_subcommand("quantize", "Quantize a model into a directory that vLLM and transformers load");
+    sub->add_option("model", o->model, "Model directory")->required();
+    sub->add_option("--candidate,-c", o->candidate, "int8, int8_g128, rtn_g128, awq_g128, awq_g256 or gptq_g128")->required();
+    sub->add_option("-o,--output", o->output, "Directory to write; must not exist or be empty")->required();
+    sub->add_option("--calibration", o->calibration, "Text that AWQ and GPTQ measure activations on (default: text/calibration.txt beside the model)");
+    sub->add_option("--layout", o->layout, "compressed-tensors")->capture_default_str();
+    sub->callback([o, &ctx] { ctx.run = [o, &ctx] { return run(ctx, *o); }; });
+}
+
 }  // namespace tenpak::cli

