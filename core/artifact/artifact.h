@@ -36,6 +36,10 @@ class Artifact : public BlockSource {
     /// Blocks whose tensor lies in `part`: "embeddings", "layers.5", "norm", "head", "other" (tensor_part()), "files" (side
     /// files and safetensors headers), or a tensor's or file's own name. In stored order; kNotFound where there is none.
     Result<std::vector<BlockId>> part(std::string_view part) const;
+    /// All tensors, in layer order, from the safetensors headers inside; needs no base.
+    Result<std::vector<TensorInfo>> tensors() const;
+    /// A file in whole, where no base is needed to decode it (side files never need one). kNotFound if there is none.
+    Result<Bytes> read_side_file(std::string_view path) const;
     /// Decoded tensors of one part: name and bytes.
     Result<std::vector<std::pair<std::string, Bytes>>> load_chunk(std::string_view part, const ModelSource* base) const;
     /// Parts in streaming order, each decoded and handed over; returns when all are or `on_part` fails.
@@ -52,6 +56,9 @@ enum class ArtifactForm { kFile, kDirectory };
 struct ArtifactOptions {
     ArtifactForm form = ArtifactForm::kFile;
     std::string signature_scheme = "none";  ///< goes into the manifest before signing: names scheme and file, never a value
+    /// Called by finish() with the artifact as it was read back from disk, before it is put in place: an error leaves
+    /// nothing there. For the rebuild that is compared (delta::verify_rebuild). May be empty.
+    std::function<Status(const Artifact&)> accept;
 };
 
 /// A BlockSink that writes a .tnpk. Nothing is visible at `path` until finish(); dropped before, nothing is left.

@@ -100,10 +100,10 @@ class Writer final : public ArtifactWriter {
         TENPAK_ASSIGN(const Signatures signatures, make_signatures(manifest_, text, signer));
         if (options_.form == ArtifactForm::kFile) {
             const auto read = [&](std::uint64_t offset, std::span<std::byte> out) { return data_.file().read_at(offset, out); };
-            TENPAK_RETURN_IF_ERROR(write_file_form(path_, manifest_, text, signatures, read, ctx));
+            TENPAK_RETURN_IF_ERROR(write_file_form(path_, manifest_, text, signatures, read, options_.accept, ctx));
         } else {
             TENPAK_RETURN_IF_ERROR(data_.close_pack());
-            TENPAK_RETURN_IF_ERROR(complete_directory_form(data_.directory().path(), text, signatures, ctx));
+            TENPAK_RETURN_IF_ERROR(complete_directory_form(data_.directory().path(), text, signatures, options_.accept, ctx));
             TENPAK_RETURN_IF_ERROR(data_.directory().commit());
         }
         TENPAK_ASSIGN(auto artifact, Artifact::open(path_));

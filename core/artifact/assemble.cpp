@@ -14,17 +14,17 @@ namespace {
 
 constexpr std::uint64_t kCopyBlock = 4u << 20;
 
-Status read_back(const fs::path& path, const JobContext& ctx) {
-    auto artifact = Artifact::open(path);
-    if (!artifact.ok()) return std::move(artifact).error();
-    auto intact = (*artifact)->check_intact(ctx);
-    if (!intact.ok()) return std::move(intact).error();
+/// Reads all of it. What was just written and does not read back means that the disk or the memory is at fault.
+Status read_back(const fs::path& written, const fs::path& final_path, const Accept& accept, const JobContext& ctx) {
+    const auto explain = [&](const Error& e) {
+        if (e.code == ErrorCode::kCancelled || e.code == ErrorCode::kOutOfMemory) return e;
+        return make_error(ErrorCode::kIo, "what was written does not read back: " + e.what, final_path.string(), "Check the disk; nothing was put in place");
+    };
+    const auto artifact = Artifact::open(written);
+    if (!artifact.ok()) return explain(artifact.error());
+    if (const auto intact = (*artifact)->check_intact(ctx); !intact.ok()) return explain(intact.error());
+    if (accept) return accept(**artifact);
     return {};
-}
-/// What was just written does not read back: the disk or the memory of this machine is at fault.
-Status explain_read_back(Status s, const fs::path& path) {
-    if (s.ok() || s.error().code == ErrorCode::kCancelled || s.error().code == ErrorCode::kOutOfMemory) return s;
-    return make_error(ErrorCode::kIo, "what was written does not read back: " + s.error().what, path.string(), "Check the disk; nothing was put in place");
 }
 
 }  // namespace
@@ -47,7 +47,7 @@ Result<Signatures> make_signatures(const Manifest& manifest, std::string_view te
 }
 
 Status write_file_form(const fs::path& path, const Manifest& manifest, const std::string& text, const Signatures& signatures,
-                       const ReadData& read_data, const JobContext& ctx) {
+                       const ReadData& read_data, const Accept& accept, const JobContext& ctx) {
     Bytes tail;
     Header h;
     if (const auto it = signatures.find("signature.sig"); it != signatures.end()) {
@@ -78,15 +78,16 @@ Status write_file_form(const fs::path& path, const Manifest& manifest, const std
         ctx.report({"write", at + part.size(), h.data_bytes, "bytes", path.filename().string()});
     }
     TENPAK_RETURN_IF_ERROR(out.write(tail));
-    TENPAK_RETURN_IF_ERROR(explain_read_back(read_back(out.temporary(), ctx), path));
+    TENPAK_RETURN_IF_ERROR(read_back(out.temporary(), path, accept, ctx));
     return out.commit();
 }
 
-Status complete_directory_form(const fs::path& folder, const std::string& text, const Signatures& signatures, const JobContext& ctx) {
+Status complete_directory_form(const fs::path& folder, const std::string& text, const Signatures& signatures, const Accept& accept,
+                               const JobContext& ctx) {
     TENPAK_RETURN_IF_ERROR(write_file_atomic(folder / "manifest.json", as_bytes(text)));
     for (const auto& [name, bytes] : signatures) TENPAK_RETURN_IF_ERROR(write_file_atomic(folder / name, bytes));
     TENPAK_RETURN_IF_ERROR(write_file_atomic(folder / kSumsName, as_bytes(sums_text(text, signatures))));
-    return explain_read_back(read_back(folder, ctx), folder);
+    return read_back(folder, folder, accept, ctx);
 }
 
 std::string timestamp() {

@@ -43,6 +43,37 @@ Result<std::vector<BlockId>> Artifact::part(std::string_view name) const {
     }
 }
 
+Result<std::vector<TensorInfo>> Artifact::tensors() const {
+    try {
+        TENPAK_ASSIGN(artifact::TensorMap map, artifact::map_tensors(*this));
+        std::vector<TensorInfo> out;
+        out.reserve(map.tensors.size());
+        for (auto& t : map.tensors) out.push_back(std::move(t.info));
+        return out;
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory for the list of tensors", path().string());
+    }
+}
+
+Result<Bytes> Artifact::read_side_file(std::string_view name) const {
+    constexpr std::uint64_t kMaxSideFile = 256u << 20;
+    try {
+        for (const FileRecord& f : files()) {
+            if (f.path != name) continue;
+            if (f.size > kMaxSideFile) return make_error(ErrorCode::kUnsupported, "a side file of more than 256 MiB", path().string() + ", file " + f.path);
+            Bytes out;
+            for (const BlockId id : f.blocks) {
+                TENPAK_ASSIGN(const Bytes b, delta::decode_block(*this, id, nullptr));
+                out.insert(out.end(), b.begin(), b.end());
+            }
+            return out;
+        }
+        return make_error(ErrorCode::kNotFound, "no file " + std::string(name) + " in the artifact", path().string());
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory for a side file", path().string());
+    }
+}
+
 Result<std::vector<std::pair<std::string, Bytes>>> Artifact::load_chunk(std::string_view part_name, const ModelSource* base) const {
     try {
         TENPAK_ASSIGN(const artifact::TensorMap map, artifact::map_tensors(*this));

@@ -62,7 +62,7 @@ Status replace_in_folder(const fs::path& path, const Manifest& m, const std::str
         fs::create_hard_link(path / pack_name(i), out.path() / pack_name(i), ec);
         if (ec) TENPAK_RETURN_IF_ERROR(copy_file(path / pack_name(i), out.path() / pack_name(i), ctx));
     }
-    TENPAK_RETURN_IF_ERROR(complete_directory_form(out.path(), text, signatures, ctx));
+    TENPAK_RETURN_IF_ERROR(complete_directory_form(out.path(), text, signatures, {}, ctx));
     TENPAK_RETURN_IF_ERROR(out.commit());
     const Status s = exchange_folders(fresh, path);
     if (!s.ok()) fs::remove_all(fresh, ec);
@@ -89,7 +89,7 @@ Status replace_signature(const fs::path& artifact, const std::string& scheme, co
         TENPAK_RETURN_IF_ERROR(file.read_at(0, head));
         TENPAK_ASSIGN(const Header h, decode_header(head, file.size(), true, path.string()));
         const auto read = [&](std::uint64_t offset, std::span<std::byte> out) { return file.read_at(h.data_offset + offset, out); };
-        return write_file_form(path, m, text, signatures, read, ctx);
+        return write_file_form(path, m, text, signatures, read, {}, ctx);
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "not enough memory to sign the artifact", artifact.string());
     } catch (const std::exception& e) {
