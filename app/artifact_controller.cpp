@@ -281,7 +281,7 @@ void ArtifactController::rebuildAndCompare() {
     const QString path = m_current, basePath = e->details.base == Base::kNotNeeded ? QString() : baseFor(path);
     e->details.rebuild = Rebuild::kRebuilding;
     e->details.rebuildFraction = 0;
-    JobSpec spec{QStringLiteral("rebuild"), tr("Rebuild and compare, %1").arg(QFileInfo(path).fileName())};
+    JobSpec spec{QStringLiteral("compare"), tr("Rebuild and compare, %1").arg(QFileInfo(path).fileName())};
     e->job = m_jobs.start<delta::ReconstructReport>(
         spec, this,
         [path, basePath](const JobRun& run) -> Result<delta::ReconstructReport> {
@@ -364,7 +364,7 @@ void ArtifactController::unpackTo(const QString& folder) {
     Entry* e = entry(m_current);
     if (e == nullptr || (e->job && e->job->active())) return;
     const QString path = m_current, basePath = e->details.base == Base::kNotNeeded ? QString() : baseFor(path);
-    JobSpec spec{QStringLiteral("rebuild"), tr("Unpack, %1").arg(QFileInfo(path).fileName())};
+    JobSpec spec{QStringLiteral("unpack"), tr("Unpack, %1").arg(QFileInfo(path).fileName())};
     e->job = m_jobs.start<delta::ReconstructReport>(
         spec, this,
         [path, basePath, folder](const JobRun& run) -> Result<delta::ReconstructReport> {

@@ -3,9 +3,9 @@
 
 #include <QDir>
 #include <QFileInfo>
-#include <QRegularExpression>
 #include <cmath>
 
+#include "app/commands.h"
 #include "app/format.h"
 #include "core/delta/reconstruct.h"
 
@@ -41,13 +41,6 @@ QString freePath(const QString& folder, const QString& name, const QString& suff
 
 }  // namespace
 
-QString shellQuoted(const QString& word) {
-    static const QRegularExpression plain(QStringLiteral("^[A-Za-z0-9_@%+=:,./-]+$"));
-    if (plain.match(word).hasMatch()) return word;
-    QString s = word;
-    return u'\'' + s.replace(u'\'', QStringLiteral("'\\''")) + u'\'';
-}
-
 CompressController::CompressController(JobManager& jobs, Settings& settings, SigningKeys& keys, QObject* parent)
     : QObject(parent), m_jobs(jobs), m_settings(settings), m_keys(keys) {}
 
@@ -69,8 +62,7 @@ CompressDialogState CompressController::dialogState(const ModelDirectory& base, 
     }
     if (const auto free = free_bytes(fs::path(folder.toStdString())); free.ok()) expected.append(tr("%1 free").arg(format::bytes(static_cast<double>(*free))));
     s.expected = expected.join(QStringLiteral(" \u00B7 "));
-    s.commandTemplate = QStringLiteral("tenpak delta compress ") + shellQuoted(QString::fromStdString(base.path().string())) + u' ' +
-                        shellQuoted(QString::fromStdString(fineTune.path().string())) + QStringLiteral(" -o %1");
+    s.commandTemplate = compressCommand(QString::fromStdString(base.path().string()), QString::fromStdString(fineTune.path().string()), QStringLiteral("%1"));
     return s;
 }
 
@@ -205,6 +197,13 @@ void CompressController::clear() {
     m_artifactPath.clear();
     m_storedBytes = 0;
     m_filesCompared = 0;
+    m_error.reset();
+    emit changed();
+}
+
+void CompressController::acknowledge() {
+    if (m_phase != Phase::kStopped && m_phase != Phase::kFailed) return;
+    m_phase = Phase::kIdle;
     m_error.reset();
     emit changed();
 }

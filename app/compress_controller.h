@@ -14,9 +14,6 @@
 
 namespace tenpak::app {
 
-/// `'...'` where a shell would need it.
-QString shellQuoted(const QString& word);
-
 class CompressController : public QObject {
     Q_OBJECT
    public:
@@ -31,7 +28,8 @@ class CompressController : public QObject {
     /// Every file, checked by SHA-256, into a new folder.
     void rebuild(const QString& artifact, std::shared_ptr<const ModelDirectory> base, const QString& folder);
     void stop();
-    void clear();  ///< another pair
+    void clear();        ///< another pair
+    void acknowledge();  ///< the banner of a stopped or failed run was closed
 
     Phase phase() const { return m_phase; }
     bool rebuilding() const { return m_rebuildJob && m_rebuildJob->active(); }

@@ -4,7 +4,7 @@
 #include <QDir>
 #include <QFileInfo>
 
-#include "app/compress_controller.h"
+#include "app/commands.h"
 #include "app/format.h"
 #include "app/export_candidate.h"
 

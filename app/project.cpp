@@ -174,6 +174,20 @@ void Project::reset(const QString& path) {
     emit changed();
 }
 
+void Project::moveTo(const QString& path) {
+    ProjectData facts;
+    if (const auto json = read_text_file(fs::path(path.toStdString()), 1 << 20); json.ok())
+        if (const auto there = fromJson(QByteArray::fromStdString(*json), path); there.ok()) facts = *there;
+    m_path = path;
+    m_data.sweepJob = facts.sweepJob;
+    m_data.artifact = facts.artifact;
+    m_data.savedPercent = facts.savedPercent;
+    m_data.winner = facts.winner;
+    markDirty();
+    emit sweepSetupChanged();
+    emit changed();
+}
+
 Status Project::load(const QString& path) {
     TENPAK_ASSIGN(std::string json, read_text_file(fs::path(path.toStdString()), 1 << 20));
     TENPAK_ASSIGN(ProjectData data, fromJson(QByteArray::fromStdString(json), path));

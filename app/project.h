@@ -61,6 +61,8 @@ class Project : public QObject {
 
     /// Starts anew with this file name; written by the first autosave.
     void reset(const QString& path);
+    /// From now on this file. Facts become those that it holds, or none: they belong to one pair.
+    void moveTo(const QString& path);
     Status load(const QString& path);
     Status save();
     Status saveAs(const QString& path);

@@ -325,6 +325,20 @@ void SweepController::setCandidates(const QStringList& names) {
 }
 void SweepController::setLimits(const optimizer::Limits& limits) { m_project.setLimits(limits); }
 
+void SweepController::acknowledge() {
+    m_error.reset();
+    emit changed();
+}
+int SweepController::done() const { return m_trials ? countOver(*m_trials) : 0; }
+
+QString SweepController::recordedModel(const SampleFiles& sample) {
+    if (sample.recordedSweep.isEmpty()) return {};
+    const auto recorded = jobs::load_recorded_sweep(fs::path(sample.recordedSweep.toStdString()));
+    if (!recorded.ok()) return {};
+    const QString path = QDir(sample.folder).filePath(QFileInfo(QString::fromStdString(recorded->spec.model_path)).fileName());
+    return QFileInfo(path).isDir() ? path : QString();
+}
+
 QString SweepController::winner() const {
     return m_judgement && m_judgement->winner ? QString::fromStdString((*m_trials)[*m_judgement->winner].candidate) : QString();
 }
@@ -345,6 +359,7 @@ QList<InterruptedSweep> SweepController::interrupted() const {
         InterruptedSweep s;
         s.jobId = QString::fromStdString(r.id);
         s.title = QString::fromStdString(r.title);
+        if (const auto of = jobs::sweep_spec_from_json(r.spec_json, r.id); of.ok()) s.model = QString::fromStdString(of->model_path);
         if (const auto trials = m_store->trials(r.id); trials.ok()) {
             s.done = countOver(*trials);
             s.total = static_cast<int>(trials->size());

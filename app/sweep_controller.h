@@ -20,7 +20,7 @@ namespace tenpak::app {
 
 /// A sweep whose program ended while it ran.
 struct InterruptedSweep {
-    QString jobId, title;
+    QString jobId, title, model;
     int done = 0, total = 0;
 };
 
@@ -44,7 +44,13 @@ class SweepController : public QObject {
     static constexpr const char* kChooseText = "choose";
     void setCandidates(const QStringList& names);
     void setLimits(const optimizer::Limits& limits);
+    void acknowledge();                   ///< the banner of a failed run was closed
     bool running() const;
+    bool paused() const { return m_paused; }
+    int done() const;
+    int total() const { return m_trials ? static_cast<int>(m_trials->size()) : 0; }
+    /// The sample's model that its recorded sweep is of; empty where there is none.
+    static QString recordedModel(const SampleFiles& sample);
     QString jobId() const { return m_jobId; }
     QString winner() const;
     const optimizer::Trial* trial(const QString& candidate) const;
