@@ -56,6 +56,7 @@ Trust trustOf(const ArtifactDetails& d) {
     switch (d.report.signature) {
         case SignatureState::kInvalid: return Trust::kWrongSignature;
         case SignatureState::kNone: return Trust::kUnsigned;
+        case SignatureState::kUnchecked: return d.report.scheme == "hmac-sha256" ? Trust::kSharedSecret : Trust::kUnknownKey;
         case SignatureState::kValid: break;
     }
     if (d.report.scheme == "hmac-sha256") return Trust::kSharedSecret;
@@ -388,34 +389,43 @@ void ArtifactController::unpackTo(const QString& folder) {
 
 void ArtifactController::trust() {
     const QString path = m_current;
+    const Entry* e = entry(path);
+    if (e == nullptr) return;
+    // The key that the signature was valid by travels with the artifact: the user only has to say whose it is.
+    if (!e->details.report.public_key.empty()) {
+        askName(path, e->details.report.public_key);
+        return;
+    }
     ChooserRequest request;
     request.kind = ChooserKind::kOpenKey;
     request.title = tr("Choose the signer's public key (tenpak.pub)");
     request.startFolder = QFileInfo(path).absolutePath();
     m_dialogs.choosePath(request, [this, path](const QString& key) {
         if (key.isEmpty()) return;
-        const auto fingerprint = signing::key_fingerprint(fs::path(key.toStdString()), {});
-        const Entry* e = entry(path);
-        if (!fingerprint.ok()) {
-            emit failed(fingerprint.error(), path);
-            return;
-        }
-        if (e != nullptr && !e->details.report.fingerprint.empty() && e->details.report.fingerprint != *fingerprint) {
+        const fs::path file(key.toStdString());
+        const auto fingerprint = signing::key_fingerprint(file, {});
+        const auto pem = read_text_file(file, 65536);
+        const Entry* now = entry(path);
+        if (!fingerprint.ok() || !pem.ok()) {
+            emit failed(!fingerprint.ok() ? fingerprint.error() : pem.error(), path);
+        } else if (now != nullptr && !now->details.report.fingerprint.empty() && now->details.report.fingerprint != *fingerprint) {
             emit failed(make_error(ErrorCode::kSignature, "this is another key than the one that signed", key.toStdString(), "Choose the public key of whoever signed the artifact"), path);
-            return;
+        } else {
+            askName(path, *pem);
         }
-        m_dialogs.askText(tr("Trust this key"), tr("Whose key is it? The name is shown wherever it signed."), false, [this, path, key, fp = *fingerprint](const QString& name) {
-            if (name.trimmed().isEmpty()) return;
-            auto store = signing::TrustStore::open(signing::TrustStore::default_file());
-            const auto pem = read_text_file(fs::path(key.toStdString()), 65536);
-            Status s = !store.ok() ? Status(store.error()) : !pem.ok() ? Status(pem.error())
-                       : store->add({fp, name.trimmed().toStdString(), *pem, QDateTime::currentDateTimeUtc().toString(Qt::ISODate).toStdString()});
-            if (!s.ok()) {
-                emit failed(s.error(), path);
-                return;
-            }
-            if (path == m_current) verify();
-        });
+    });
+}
+
+void ArtifactController::askName(const QString& path, const std::string& pem) {
+    m_dialogs.askText(tr("Trust this key"), tr("Whose key is it? The name is shown wherever it signed."), false, [this, path, pem](const QString& name) {
+        if (name.trimmed().isEmpty()) return;
+        auto store = signing::TrustStore::open(signing::TrustStore::default_file());
+        signing::TrustedKey key;
+        key.name = name.trimmed().toStdString();
+        key.pem = pem;
+        const Status s = store.ok() ? store->add(key) : Status(store.error());
+        if (!s.ok()) emit failed(s.error(), path);
+        else if (path == m_current) verify();
     });
 }
 

@@ -61,6 +61,7 @@ class ArtifactController : public QObject {
     };
     Entry* entry(const QString& path);
     void load(const QString& path);
+    void askName(const QString& path, const std::string& pem);
     void forget(Entry& e);   ///< what was checked
     void touch(const QString& path);
     void saveList();

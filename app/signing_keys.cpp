@@ -2,7 +2,6 @@
 #include "app/signing_keys.h"
 
 #include <QCoreApplication>
-#include <QDateTime>
 #include <QFile>
 #include <QFileInfo>
 
@@ -77,7 +76,10 @@ Result<SigningChoice> SigningKeys::make(const QString& passphrase) {
     TENPAK_ASSIGN(const auto pair, signing::generate_key(folder, passphrase.toStdString()));
     TENPAK_ASSIGN(auto trust, signing::TrustStore::open(signing::TrustStore::default_file()));
     TENPAK_ASSIGN(const auto pem, read_text_file(pair.public_key, 65536));
-    TENPAK_RETURN_IF_ERROR(trust.add({pair.fingerprint, text("You").toStdString(), pem, QDateTime::currentDateTimeUtc().toString(Qt::ISODate).toStdString()}));
+    signing::TrustedKey mine;
+    mine.name = text("You").toStdString();
+    mine.pem = pem;
+    TENPAK_RETURN_IF_ERROR(trust.add(mine));
     const QString file = QString::fromStdString(pair.private_key.string());
     m_settings.addKeyFile(file);
     return keyFileChoice(file);
