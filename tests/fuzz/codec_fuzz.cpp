@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hostile payloads for every codec. First byte: which codec and shape; the rest: the payload. Half of the inputs are also
+// taken as weights, encoded and decoded again: what was encoded must come back.
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
+
+#include "core/delta/codec.h"
+#include "core/delta/weight_coder.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    using namespace tenpak;
+    using namespace tenpak::delta;
+    if (size < 2) return 0;
+    const unsigned choice = data[0];
+    const std::span<const std::byte> payload(reinterpret_cast<const std::byte*>(data + 1), size - 1);
+    const auto& codecs = all_codecs();
+    const Codec& codec = *codecs[choice % codecs.size()];
+    Bytes raw(4 * (1 + (choice >> 3) * 21)), base(raw.size());
+    for (std::size_t i = 0; i < base.size(); ++i) base[i] = static_cast<std::byte>(i * 37 + choice);
+    (void)codec.decode(payload, codec.needs_base() ? std::span<const std::byte>(base) : std::span<const std::byte>{}, raw).ok();
+
+    if ((choice & 1u) != 0) {
+        const std::size_t n = payload.size() / 8 * 4;
+        if (n == 0) return 0;
+        const DType type = (choice & 2u) != 0 ? DType::kF32 : (choice & 4u) != 0 ? DType::kBF16 : DType::kF16;
+        const auto fine = payload.first(n), from = payload.subspan(n, n);
+        const Encoded e = encode_smallest(fine, from, type);
+        Bytes back(n);
+        const bool ok = e.codec->decode(e.stored, e.codec->needs_base() ? from : std::span<const std::byte>{}, back).ok();
+        if (!ok || !std::equal(back.begin(), back.end(), fine.begin())) std::abort();
+        Bytes stored;
+        if (encode_weights(fine, from, *float_kind(type), stored) && (!decode_weights(stored, from, back).ok() || !std::equal(back.begin(), back.end(), fine.begin()))) std::abort();
+    }
+    return 0;
+}
