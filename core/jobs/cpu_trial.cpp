@@ -135,7 +135,16 @@ Result<optimizer::Trial> run_cpu_trial(const StartMessage& start, WorkerSession&
     const std::uint32_t positions = model->config().max_positions;
     if (positions > 0 && timing.prompt > positions / 2) timing.prompt = std::max(1u, positions / 2);
     const auto began = std::chrono::steady_clock::now();
-    TENPAK_ASSIGN(const evaluate::TimingResult r, evaluate::measure_timing(*model, *backend, timing, ctx));
+    // Each batch size counts its steps from 0.
+    JobContext timing_ctx = ctx;
+    std::uint64_t last = 0, batch = 0;
+    timing_ctx.on_progress = [&](const Progress& p) {
+        if (p.done < last) ++batch;
+        last = p.done;
+        const double part = p.total > 0 ? static_cast<double>(p.done) / static_cast<double>(p.total) : 0;
+        session.report("timing", (static_cast<double>(batch) + part) / static_cast<double>(timing.batches.size()));
+    };
+    TENPAK_ASSIGN(const evaluate::TimingResult r, evaluate::measure_timing(*model, *backend, timing, timing_ctx));
     take(m, r);
     m.timing_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     trial.device = r.device.empty() ? backend->description() : r.device;

@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What needs a GPU, on the machine where it runs: carries built programs, needs nothing installed there but the driver.
+#   tests/gpu/run.sh pack BUILD_DIR OUT_DIR   here: tenpak, the CUDA module and the shared libraries they need, and this script
+#   OUT_DIR/run.sh probe                      there: prints the probe as JSON; fails unless the module opened and its self-test passed
+set -euo pipefail
+
+pack() {
+    local build=$1 out=$2 lib
+    [ -x "$build/bin/tenpak" ] || { echo "no $build/bin/tenpak: build the target tenpak first" >&2; exit 1; }
+    [ -f "$build/bin/tenpak_cuda.so" ] || { echo "no $build/bin/tenpak_cuda.so: nvcc was not found when it was configured" >&2; exit 1; }
+    mkdir -p "$out/bin" "$out/lib"
+    cp "$build/bin/tenpak" "$build/bin/tenpak_cuda.so" "$out/bin/"
+    # The C library stays behind: the other machine's is taken, and must be as new as the one built against.
+    ldd "$build/bin/tenpak" "$build/bin/tenpak_cuda.so" | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u | while read -r lib; do
+        case $(basename "$lib") in
+            libc.so.* | libm.so.* | libpthread.so.* | libdl.so.* | librt.so.* | ld-linux*) ;;
+            *) cp -L "$lib" "$out/lib/" ;;
+        esac
+    done
+    cp "$0" "$out/run.sh"
+    chmod +x "$out/run.sh"
+    du -sh "$out"
+}
+
+probe() {
+    local here answer
+    here=$(cd "$(dirname "$0")" && pwd)
+    answer=$(LD_LIBRARY_PATH="$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$here/bin/tenpak" worker --probe --json)
+    echo "$answer"
+    # "gpu": true is only said after the module's kernels gave the CPU's results.
+    grep -q '"gpu": true' <<<"$answer" || { echo "FAILED: no GPU was used; see gpu_reason above" >&2; exit 1; }
+    echo "passed: module opened, self-test passed"
+}
+
+case ${1:-} in
+    pack) [ $# -eq 3 ] || { echo "usage: run.sh pack BUILD_DIR OUT_DIR" >&2; exit 2; }; pack "$2" "$3" ;;
+    probe) probe ;;
+    *) sed -n '3,6p' "$0"; exit 2 ;;
+esac
