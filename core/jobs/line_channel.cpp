@@ -6,9 +6,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <utility>
 
 namespace tenpak::jobs {
@@ -16,12 +18,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Waits for `events`; false at the deadline.
-Result<bool> wait_for(int fd, short events, Clock::time_point deadline) {
+// Waits for `events`; false at the deadline. None: for ever.
+Result<bool> wait_for(int fd, short events, std::optional<Clock::time_point> deadline) {
     for (;;) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        int left = -1;
+        if (deadline) left = static_cast<int>(std::max<std::int64_t>(0, std::chrono::duration_cast<std::chrono::milliseconds>(*deadline - Clock::now()).count()));
         pollfd p{fd, events, 0};
-        const int n = ::poll(&p, 1, left > 0 ? static_cast<int>(left) : 0);
+        const int n = ::poll(&p, 1, left);
         if (n > 0) return true;
         if (n == 0) return false;
         if (errno != EINTR) return errno_error("cannot wait for the worker's channel", {}, errno);
@@ -70,7 +73,8 @@ Result<std::optional<std::string>> LineChannel::read_line(int timeout_ms) {
 
 Status LineChannel::write_line(std::string_view line, int timeout_ms) {
     std::scoped_lock lock(write_mutex_);
-    const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
+    std::optional<Clock::time_point> deadline;
+    if (timeout_ms >= 0) deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
     std::string text;
     text.reserve(line.size() + 1);
     text.append(line).push_back('\n');

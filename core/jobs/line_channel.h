@@ -29,7 +29,8 @@ class LineChannel {
     /// (see at_end()). kMalformed for a line longer than kMaxLine, kIo when the socket fails.
     Result<std::optional<std::string>> read_line(int timeout_ms);
     bool at_end() const { return at_end_; }  ///< the other side is gone and every line was read
-    /// Adds the newline. kTimeout when the other side does not take it in time, kIo when it is gone.
+    /// Adds the newline. kIo when the other side is gone; kTimeout when it does not take it in time: the channel is of no
+    /// use then, as half a line may be out. A negative timeout waits for as long as the other side lives.
     Status write_line(std::string_view line, int timeout_ms);
 
    private:

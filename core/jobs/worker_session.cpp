@@ -26,7 +26,7 @@ void WorkerSession::beat(const std::stop_token& end) {
         std::this_thread::sleep_for(kSlice);
         if (silent_ || std::chrono::steady_clock::now() < next) continue;
         next = std::chrono::steady_clock::now() + kBeat;
-        (void)channel_.write_line(heartbeat_message(), 10'000).ok();  // a dead parent is noticed by hear()
+        (void)channel_.write_line(heartbeat_message(), kForever).ok();  // a dead parent is noticed by hear()
     }
 }
 
@@ -62,7 +62,7 @@ void WorkerSession::report(const std::string& phase, double fraction) {
     phase_ = phase;
     fraction_ = fraction;
     last_ = now;
-    (void)channel_.write_line(progress_message(phase, fraction), 10'000).ok();
+    (void)channel_.write_line(progress_message(phase, fraction), kForever).ok();
 }
 
 }  // namespace tenpak::jobs

@@ -24,7 +24,7 @@ class WorkerSession {
     JobContext context();
     /// Progress of `phase`; never goes back within one phase.
     void report(const std::string& phase, double fraction);
-    Status send(std::string_view line) { return channel_.write_line(line, 10'000); }
+    Status send(std::string_view line) { return channel_.write_line(line, kForever); }
     int fd() const { return channel_.fd(); }
 
     // Faults, for the fake backend only.
@@ -32,6 +32,8 @@ class WorkerSession {
     void ignore_cancel() { deaf_ = true; }
 
    private:
+    // A parent that is stopped (Ctrl-Z) does not read for a while; one that is dead is noticed by hear().
+    static constexpr int kForever = -1;
     void beat(const std::stop_token& end);
     void hear(const std::stop_token& end);
     LineChannel& channel_;
