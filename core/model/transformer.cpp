@@ -131,7 +131,8 @@ Status Transformer::embed(std::span<const Token> tokens, std::vector<float>& hid
     return guarded("embed a text", [&] { return impl_->embed(tokens, hidden); });
 }
 
-Status Transformer::run_layer(std::uint32_t layer, std::vector<float>& hidden, std::uint32_t window, const LinearObserver& observer) {
+Status Transformer::run_layer(std::uint32_t layer, std::vector<float>& hidden, std::uint32_t window, const LinearObserver& observer,
+                              const std::string& until) {
     return guarded("run a layer", [&]() -> Status {
         Impl& m = *impl_;
         const std::size_t tokens = hidden.size() / m.config.hidden;
@@ -142,7 +143,7 @@ Status Transformer::run_layer(std::uint32_t layer, std::vector<float>& hidden, s
         std::vector<SequenceSpan> sequences;
         for (std::size_t t = 0; t < tokens; ++t) positions[t] = static_cast<std::uint32_t>(t % window);
         for (std::size_t t = 0; t < tokens; t += window) sequences.push_back({static_cast<std::uint32_t>(t), window, 0, {}});
-        return m.block(m.layers[layer], hidden, positions, sequences, observer);
+        return m.block(m.layers[layer], hidden, positions, sequences, observer, until);
     });
 }
 

@@ -76,8 +76,10 @@ class Transformer {
 
     // Layer by layer, for calibration. Sequences of equal length `window` lie one after the other: hidden[tokens][dim].
     Status embed(std::span<const Token> tokens, std::vector<float>& hidden) const;
-    /// hidden = decoder layer `layer` (hidden), each window from position 0.
-    Status run_layer(std::uint32_t layer, std::vector<float>& hidden, std::uint32_t window, const LinearObserver& observer);
+    /// hidden = decoder layer `layer` (hidden), each window from position 0. `until` names a linear weight whose input is all
+    /// that is wanted: the layer ends once the observer has seen it, and `hidden` is of no use afterwards.
+    Status run_layer(std::uint32_t layer, std::vector<float>& hidden, std::uint32_t window, const LinearObserver& observer,
+                     const std::string& until = {});
     /// Replaces one linear or norm weight by name while the model is loaded (GPTQ's error propagation, AWQ's folding).
     Status set_linear(const std::string& name, const compute::LinearWeight& weight);
     Status set_vector(const std::string& name, std::vector<float> values);

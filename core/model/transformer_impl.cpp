@@ -105,22 +105,24 @@ Status Transformer::Impl::embed(std::span<const Token> tokens, std::vector<float
 }
 
 Status Transformer::Impl::block(DecoderLayer& layer, std::vector<float>& hidden, std::span<const std::uint32_t> positions,
-                                std::span<const SequenceSpan> sequences, const LinearObserver& observer) {
+                                std::span<const SequenceSpan> sequences, const LinearObserver& observer, std::string_view until) {
     if (stop.stop_requested()) return make_error(ErrorCode::kCancelled, "stopped by the user");
     const ModelConfig& c = config;
     const auto tokens = static_cast<std::uint32_t>(positions.size());
     const std::size_t q_dim = std::size_t{c.heads} * c.head_dim, kv_dim = std::size_t{c.kv_heads} * c.head_dim;
-    const auto apply = [&](Projection p, const float* x, std::vector<float>& y) {
+    const auto apply = [&](Projection p, const float* x, std::vector<float>& y) {  // false: that was `until`
         const Linear& linear = layer.linears[p];
         if (observer) observer(linear.name, x, tokens, linear.k);
+        if (linear.name == until) return false;
         y.resize(std::size_t{tokens} * linear.n);
         backend.linear(*linear.packed, x, tokens, y.data());
+        return true;
     };
     normed.resize(std::size_t{tokens} * c.hidden);
     backend.rms_norm(hidden.data(), layer.input_norm.weight.data(), c.rms_eps, tokens, c.hidden, normed.data());
-    apply(kQ, normed.data(), q);
-    apply(kK, normed.data(), k);
-    apply(kV, normed.data(), v);
+    if (!apply(kQ, normed.data(), q)) return {};
+    if (!apply(kK, normed.data(), k)) return {};
+    if (!apply(kV, normed.data(), v)) return {};
     backend.rope(q.data(), positions.data(), tokens, c.heads, c.head_dim, c.inv_freq.data(), c.attention_factor);
     backend.rope(k.data(), positions.data(), tokens, c.kv_heads, c.head_dim, c.inv_freq.data(), c.attention_factor);
 
@@ -138,14 +140,14 @@ Status Transformer::Impl::block(DecoderLayer& layer, std::vector<float>& hidden,
         jobs.push_back({q.data() + s.begin * q_dim, s.tokens, s.first, kv, attended.data() + s.begin * q_dim});
     }
     backend.attention_batch(jobs, {c.heads, c.kv_heads, c.head_dim, 1.0f / std::sqrt(static_cast<float>(c.head_dim))});
-    apply(kO, attended.data(), projected);
+    if (!apply(kO, attended.data(), projected)) return {};
     backend.add(hidden.data(), projected.data(), hidden.size());
 
     backend.rms_norm(hidden.data(), layer.post_norm.weight.data(), c.rms_eps, tokens, c.hidden, normed.data());
-    apply(kGate, normed.data(), gate);
-    apply(kUp, normed.data(), up);
+    if (!apply(kGate, normed.data(), gate)) return {};
+    if (!apply(kUp, normed.data(), up)) return {};
     backend.silu_mul(gate.data(), up.data(), gate.size(), gate.data());
-    apply(kDown, gate.data(), projected);
+    if (!apply(kDown, gate.data(), projected)) return {};
     backend.add(hidden.data(), projected.data(), hidden.size());
     return {};
 }

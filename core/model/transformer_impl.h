@@ -3,6 +3,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <string_view>
 
 #include "core/model/transformer.h"
 #include "core/model/weight_loader.h"
@@ -50,7 +51,7 @@ struct Transformer::Impl {
     Status load(const ModelSource& source, const compute::WeightOverrides& overrides, const LoadOptions& options, const JobContext& ctx);
     Status embed(std::span<const Token> tokens, std::vector<float>& hidden) const;
     Status block(DecoderLayer& layer, std::vector<float>& hidden, std::span<const std::uint32_t> positions,
-                 std::span<const SequenceSpan> sequences, const LinearObserver& observer);
+                 std::span<const SequenceSpan> sequences, const LinearObserver& observer, std::string_view until = {});
     Linear* find_linear(const std::string& name);
     Norm* find_norm(const std::string& name);
 

@@ -51,6 +51,7 @@ Result<std::map<std::string, Gram>> CalibrationRun::run(std::uint32_t layer, std
         if (std::find(observed.begin(), observed.end(), name) == observed.end()) return;
         grams.try_emplace(name, k).first->second.add(x, tokens, pool);
     };
+    const std::string until = advance || observed.empty() ? std::string() : observed.back();
     const std::uint32_t dim = model_->config().hidden;
     const std::size_t windows = hidden_.size() / dim / length_;
     const std::size_t step = std::max<std::size_t>(1, kChunkTokens / length_);
@@ -60,7 +61,7 @@ Result<std::map<std::string, Gram>> CalibrationRun::run(std::uint32_t layer, std
         const std::size_t n = std::min(step, windows - w);
         const auto begin = hidden_.begin() + static_cast<std::ptrdiff_t>(w * length_ * dim);
         chunk.assign(begin, begin + static_cast<std::ptrdiff_t>(n * length_ * dim));
-        TENPAK_RETURN_IF_ERROR(model_->run_layer(layer, chunk, length_, observer));
+        TENPAK_RETURN_IF_ERROR(model_->run_layer(layer, chunk, length_, observer, until));
         if (advance) std::copy(chunk.begin(), chunk.end(), begin);
     }
     for (const std::string& name : observed) {

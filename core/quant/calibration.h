@@ -30,8 +30,9 @@ class CalibrationRun {
    public:
     static Result<CalibrationRun> start(model::Transformer& model, const CalibrationWindows& windows);
 
-    /// Runs `layer` over all windows and returns the Gram matrix of the input of each weight in `observed`. With `advance`
-    /// the hidden states move behind the layer, else they stay in front of it.
+    /// Runs `layer` over all windows and returns the Gram matrix of the input of each weight in `observed`, in the order in
+    /// which the layer uses them. With `advance` the hidden states move behind the layer; else they stay in front of it,
+    /// and the layer is run only as far as the last of `observed`.
     Result<std::map<std::string, Gram>> run(std::uint32_t layer, std::span<const std::string> observed, bool advance,
                                             ThreadPool& pool, const JobContext& ctx);
 
