@@ -70,7 +70,7 @@ Result<int> run(const Context& ctx, const Options& o) {
     TENPAK_RETURN_IF_ERROR(quant::export_compressed_tensors(*source, side_files, m, o.output, ctx.job));
 
     OrderedJson errors = OrderedJson::array();
-    for (const quant::LayerError& e : m.errors) errors.push_back({{"name", e.name}, {"relative_error", e.relative}, {"group", e.group}});
+    for (const quant::LayerError& e : m.errors) errors.push_back({{"name", e.name}, {"relative_error", e.relative}, {"nearest_error", e.nearest}, {"group", e.group}});
     OrderedJson json = {{"candidate", candidate.name},
                         {"output", o.output},
                         {"layout", o.layout},

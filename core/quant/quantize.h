@@ -19,6 +19,7 @@ struct CalibrationOptions {
 struct LayerError {
     std::string name;
     double relative = 0;     ///< ||W x - W' x||^2 / ||W x||^2 over the calibration inputs (over W itself without)
+    double nearest = 0;      ///< the same of plain round-to-nearest with the same groups; equals `relative` where that is the method
     std::uint32_t group = 0; ///< the group size really used for this tensor
 };
 

@@ -57,7 +57,8 @@ Status finish(Job& job, const DenseLinear& original, DenseLinear scaled, std::sp
         if (!out.empty()) restored[i] *= out[i / scaled.k];
     }
     TENPAK_ASSIGN(const double error, relative_output_error(original, restored, gram, job));
-    return job.add(scaled, std::move(q), error);
+    TENPAK_ASSIGN(const double nearest, nearest_output_error(original, f, gram, job));
+    return job.add(scaled, std::move(q), error, nearest);
 }
 
 Status quantize_layer(Job& job, const DecoderLayer& names, const std::map<std::string, Gram>& grams) {

@@ -34,9 +34,10 @@ Status quantize_group(Job& job, model::Transformer& model, CalibrationRun& run, 
             job.note(name + " is rounded to nearest: its calibration statistics cannot be inverted");
         }
         TENPAK_ASSIGN(const double error, relative_output_error(from, q.dequantize(), gram, job));
+        TENPAK_ASSIGN(const double nearest, nearest_output_error(from, f, gram, job));
         q.bias = from.bias;
         TENPAK_RETURN_IF_ERROR(model.set_linear(name, q));
-        TENPAK_RETURN_IF_ERROR(job.add(from, std::move(q), error));
+        TENPAK_RETURN_IF_ERROR(job.add(from, std::move(q), error, nearest));
     }
     return {};
 }

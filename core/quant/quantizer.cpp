@@ -66,10 +66,10 @@ void Job::note_progress(const std::string& detail) const {
     ctx.report(p);
 }
 
-Status Job::add(const DenseLinear& from, compute::LinearWeight weight, double relative_error) {
+Status Job::add(const DenseLinear& from, compute::LinearWeight weight, double relative_error, double nearest_error) {
     weight.bias = from.bias;
     TENPAK_RETURN_IF_ERROR(weight.validate(from.name));
-    result.errors.push_back({from.name, relative_error, weight.group});
+    result.errors.push_back({from.name, relative_error, nearest_error, weight.group});
     result.weights.linears.insert_or_assign(from.name, std::move(weight));
     note_progress(from.name);
     return {};
@@ -81,6 +81,12 @@ Result<double> relative_output_error(const DenseLinear& from, std::span<const fl
     TENPAK_ASSIGN(const double error, output_error(d.data(), from.n, gram, *job.pool, job.ctx));
     TENPAK_ASSIGN(const double power, output_error(from.w.data(), from.n, gram, *job.pool, job.ctx));
     return power > 0 ? error / power : 0.0;
+}
+
+Result<double> nearest_output_error(const DenseLinear& from, const GroupFormat& format, const Gram& gram, const Job& job) {
+    std::vector<float> values(from.w.size());
+    round_values(from.w.data(), from.n, from.k, format, values.data());
+    return relative_output_error(from, values, gram, job);
 }
 
 double relative_weight_error(std::span<const float> w, std::span<const float> restored) {
@@ -103,7 +109,7 @@ Status quantize_round_to_nearest(Job& job) {
             compute::LinearWeight q = c.bits == 8 ? round_to_nearest_int8(from.w, from.n, from.k, c.group == 0 ? 0 : f.group, f.min_scale, *job.pool)
                                                   : round_to_nearest_int4(from.w, from.n, from.k, f, *job.pool);
             const double error = relative_weight_error(from.w, q.dequantize());
-            TENPAK_RETURN_IF_ERROR(job.add(from, std::move(q), error));
+            TENPAK_RETURN_IF_ERROR(job.add(from, std::move(q), error, error));
         }
     }
     return {};

@@ -34,14 +34,16 @@ struct Job {
     GroupFormat format_for(std::uint32_t k) const;
     /// A value as the model's 16-bit type holds it (fp32 models: bf16).
     float rounded(float v) const;
-    /// Records a finished linear with its error and reports progress. `group` 0: per row.
-    Status add(const DenseLinear& from, compute::LinearWeight weight, double relative_error);
+    /// Records a finished linear with its errors and reports progress.
+    Status add(const DenseLinear& from, compute::LinearWeight weight, double relative_error, double nearest_error);
     void note_progress(const std::string& detail) const;
     void note(const std::string& text);  ///< once
 };
 
 /// ||(W - W') x||^2 / ||W x||^2 over the calibration tokens; 0 where W x is 0 everywhere.
 Result<double> relative_output_error(const DenseLinear& from, std::span<const float> restored, const Gram& gram, const Job& job);
+/// The same of round-to-nearest: what a calibrated method has to beat.
+Result<double> nearest_output_error(const DenseLinear& from, const GroupFormat& format, const Gram& gram, const Job& job);
 /// ||W - W'||^2 / ||W||^2.
 double relative_weight_error(std::span<const float> w, std::span<const float> restored);
 
