@@ -58,7 +58,7 @@ struct ArtifactOptions {
     std::string signature_scheme = "none";  ///< goes into the manifest before signing: names scheme and file, never a value
     /// Called by finish() with the artifact as it was read back from disk, before it is put in place: an error leaves
     /// nothing there. For the rebuild that is compared (delta::verify_rebuild). May be empty.
-    std::function<Status(const Artifact&)> accept;
+    std::function<Status(const Artifact&)> accept = {};
 };
 
 /// A BlockSink that writes a .tnpk. Nothing is visible at `path` until finish(); dropped before, nothing is left.
