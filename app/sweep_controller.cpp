@@ -26,6 +26,7 @@ Trial queued(const QString& name) {
     t.id = t.candidate = name.toStdString();
     return t;
 }
+bool sameFile(const QString& a, const QString& b) { return QFileInfo(a).canonicalFilePath() == QFileInfo(b).canonicalFilePath(); }
 /// Seconds a trial took, as it says itself; 0 where it does not.
 double secondsOf(const Trial& t) {
     double s = 0;
@@ -95,8 +96,8 @@ void SweepController::restore() {
         if (m_store && !id.empty()) {
             const auto job = m_store->job(id);
             const auto of = job.ok() ? jobs::sweep_spec_from_json(job->spec_json, id) : Result<jobs::SweepSpec>(job.error());
-            const bool same = of.ok() && QString::fromStdString(of->model_path) == modelPath() &&
-                              (textPath().isEmpty() || QString::fromStdString(of->text_path) == textPath());
+            const bool same = of.ok() && sameFile(QString::fromStdString(of->model_path), modelPath()) &&
+                              (textPath().isEmpty() || sameFile(QString::fromStdString(of->text_path), textPath()));
             if (same) {
                 if (auto trials = m_store->trials(id); trials.ok()) {
                     m_jobId = QString::fromStdString(id);
@@ -140,19 +141,12 @@ void SweepController::judge() {
 }
 
 jobs::SweepSpec SweepController::spec(const QStringList& candidates) const {
-    jobs::SweepSpec s = m_effort;
+    jobs::SweepSpec s = m_defaults;
     s.model_path = modelPath().toStdString();
     s.text_path = textPath().toStdString();
     s.candidates.clear();
     for (const QString& c : candidates) s.candidates.push_back(c.toStdString());
     return s;
-}
-
-void SweepController::setEffort(std::uint32_t evalSamples, std::uint32_t context, std::uint64_t timingSamples, std::vector<std::uint32_t> batches) {
-    m_effort.eval_samples = evalSamples;
-    m_effort.context = context;
-    m_effort.timing_samples = timingSamples;
-    m_effort.batches = std::move(batches);
 }
 
 void SweepController::start(const QStringList& candidates) {

@@ -61,8 +61,8 @@ class SweepController : public QObject {
     /// Sweeps in the store that were running when their program ended.
     QList<InterruptedSweep> interrupted() const;
     void keepAsItIs(const QString& jobId);
-    /// For tests that measure little: windows, timing samples and batches.
-    void setEffort(std::uint32_t evalSamples, std::uint32_t context, std::uint64_t timingSamples, std::vector<std::uint32_t> batches);
+    /// What is not chosen in the window (windows, timing samples, batches, backend); tests measure little.
+    void setDefaults(const jobs::SweepSpec& spec) { m_defaults = spec; }
 
    signals:
     void changed();
@@ -102,7 +102,7 @@ class SweepController : public QObject {
     int m_measuredInRun = 0;
     double m_measuredSeconds = 0;
     qint64 m_trialStart = -1;
-    jobs::SweepSpec m_effort;
+    jobs::SweepSpec m_defaults;
 };
 
 }  // namespace tenpak::app
