@@ -33,6 +33,10 @@ class ArtifactsPage : public QWidget {
     void bannerActionTriggered(const QString& id);
     void bannerClosed();
 
+   protected:
+    void dragEnterEvent(QDragEnterEvent* event) override;
+    void dropEvent(QDropEvent* event) override;
+
    private:
     class Private;
     std::unique_ptr<Private> d;

@@ -75,7 +75,7 @@ void ParetoScene::paintCard(QPainter& p, const PlacedMark& mark) const {
         p.setBrush(QColor(0, 0, 0, t.dark ? 22 : 7));
         p.drawRoundedRect(box->adjusted(-i, -i + 3, i, i + 3), radius::kCard + i, radius::kCard + i);
     }
-    drawFrame(p, *box, t.card, mix(t.border, t.borderStrong, .3), radius::kCard);
+    drawBox(p, *box, t.card, mix(t.border, t.borderStrong, .3), radius::kCard);
     double y = box->top() + 10;
     const double left = box->left() + kPad, width = w - 2 * kPad;
     p.setPen(t.text);

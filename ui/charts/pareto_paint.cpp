@@ -201,7 +201,7 @@ void ParetoScene::paintEmpty(QPainter& p) const {
     const QFont body = typeFont(Type::kBody);
     const double w = textWidth(body, emptyText) + 32;
     const QRectF box(plot().center().x() - w / 2, plot().center().y() - 18, w, 36);
-    drawFrame(p, box, theme().surface, {}, radius::kControl);
+    drawBox(p, box, theme().surface, {}, radius::kControl);
     p.setPen(theme().text2);
     drawText(p, box, Qt::AlignCenter, emptyText, body);
 }

@@ -72,7 +72,7 @@ void MethodBars::paintEvent(QPaintEvent*) {
         const QString method = QString::fromStdString(r.method);
         const QColor color = methodColor(t, method);
         const QRectF sign(0, y + 3, 18, 18);
-        drawFrame(p, sign, color, {}, 4);
+        drawBox(p, sign, color, {}, 4);
         p.setPen(inkOn(color));
         drawText(p, sign, Qt::AlignCenter, methodSign(method), caption);
         const QString figures = fmt::bytes(r.raw, 2) + QStringLiteral(" \u2192 ") + (r.complete || r.stored <= 0 ? QString() : QStringLiteral("\u2248\u00A0")) + fmt::bytes(r.stored, r.complete ? 3 : 2);

@@ -52,6 +52,9 @@ class SweepPage : public QWidget {
     void bannerActionTriggered(const QString& id);
     void bannerClosed();
 
+   protected:
+    void resizeEvent(QResizeEvent* event) override;
+
    private:
     class Private;
     std::unique_ptr<Private> d;

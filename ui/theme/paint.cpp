@@ -2,6 +2,7 @@
 #include "ui/theme/paint.h"
 
 #include <QFontMetricsF>
+#include <QPaintEngine>
 #include <QPainter>
 #include <QWidget>
 #include <numbers>
@@ -45,7 +46,7 @@ QColor inkOn(const QColor& ground) {
     return y > 0.179 ? lightTokens().text : QColor(Qt::white);  // 0.179: where both inks have the same contrast
 }
 
-void drawFrame(QPainter& p, const QRectF& r, const QColor& fill, const QColor& line, double radius) {
+void drawBox(QPainter& p, const QRectF& r, const QColor& fill, const QColor& line, double radius) {
     p.save();
     p.setRenderHint(QPainter::Antialiasing);
     p.setPen(line.isValid() ? QPen(line, 1) : QPen(Qt::NoPen));
@@ -108,7 +109,11 @@ void drawText(QPainter& p, const QRectF& box, int alignment, const QString& text
     } else {
         p.drawText(baseline, text);
     }
-    if (g_probe) g_probe->texts.push_back({text, p.deviceTransform().mapRect(ink), p.deviceTransform().mapRect(box), false});
+    if (g_probe) {
+        const QRegion clip = p.paintEngine()->systemClip();
+        const QRectF device(0, 0, p.device()->width() * p.device()->devicePixelRatioF(), p.device()->height() * p.device()->devicePixelRatioF());
+        g_probe->texts.push_back({text, p.deviceTransform().mapRect(ink), p.deviceTransform().mapRect(box), clip.isEmpty() ? device : QRectF(clip.boundingRect()), false});
+    }
 }
 
 void drawElided(QPainter& p, const QRectF& box, int alignment, const QString& text, const QFont& f, Qt::TextElideMode mode) {

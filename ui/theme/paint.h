@@ -19,7 +19,7 @@ QColor mix(const QColor& a, const QColor& b, double share);       ///< share of 
 QColor ramp(std::span<const QColor> stops, double x);             ///< x in 0..1, interpolated
 QColor inkOn(const QColor& ground);                               ///< dark or white, whichever reads better on it
 
-void drawFrame(QPainter& p, const QRectF& r, const QColor& fill, const QColor& line = {}, double radius = 6);
+void drawBox(QPainter& p, const QRectF& r, const QColor& fill, const QColor& line = {}, double radius = 6);
 void drawFocusRing(QPainter& p, const QRectF& r, double radius = 6);
 void drawHatch(QPainter& p, const QRectF& r, const QColor& color, double step = 6, double width = 1);
 void drawIcon(QPainter& p, const QPointF& topLeft, const QString& name, int size, const QColor& color);
@@ -42,6 +42,7 @@ struct PaintedText {
     QString text;
     QRectF ink;        ///< where the glyphs' advance box stands
     QRectF box;        ///< what it was given
+    QRectF shown;      ///< what of the device the painting widget may draw on: outside it nothing is seen
     bool elided = false;
 };
 class TextProbe {

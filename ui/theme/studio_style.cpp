@@ -112,17 +112,17 @@ void StudioStyle::drawButtonPanel(const QStyleOption* o, QPainter* p, const QWid
         QColor fill = enabled ? t.accent : t.sunken;
         if (down) fill = mix(fill, Qt::black, .18);
         else if (hover) fill = mix(fill, t.dark ? Qt::white : Qt::black, .1);
-        drawFrame(*p, r, fill, enabled ? QColor() : t.border, radius::kControl);
+        drawBox(*p, r, fill, enabled ? QColor() : t.border, radius::kControl);
     } else if (is(w, "segment")) {
-        if (hover && !down) drawFrame(*p, r, t.sunken, {}, 5);
+        if (hover && !down) drawBox(*p, r, t.sunken, {}, 5);
     } else if (is(w, "quiet")) {
-        if (hover || down) drawFrame(*p, r, mix(t.surface, t.borderStrong, .15), {}, radius::kControl);
+        if (hover || down) drawBox(*p, r, mix(t.surface, t.borderStrong, .15), {}, radius::kControl);
     } else {
-        drawFrame(*p, r, down ? t.sunken : hover ? mix(t.surface, t.sunken, .7) : t.surface, enabled ? buttonEdge() : t.border, radius::kControl);
+        drawBox(*p, r, down ? t.sunken : hover ? mix(t.surface, t.sunken, .7) : t.surface, enabled ? buttonEdge() : t.border, radius::kControl);
     }
     if ((o->state & State_HasFocus) && (o->state & State_KeyboardFocusChange)) {
         // On the accent fill the ring needs a gap to be seen.
-        if (is(w, "primary")) drawFrame(*p, r.adjusted(2, 2, -2, -2), {}, t.onAccent, radius::kControl - 2);
+        if (is(w, "primary")) drawBox(*p, r.adjusted(2, 2, -2, -2), {}, t.onAccent, radius::kControl - 2);
         drawFocusRing(*p, r, radius::kControl);
     }
 }
@@ -131,7 +131,7 @@ void StudioStyle::drawCheckBox(const QStyleOption* o, QPainter* p) const {
     const Tokens& t = theme();
     const bool enabled = o->state & State_Enabled, checked = o->state & State_On;
     const QRectF r(o->rect);
-    drawFrame(*p, r, checked ? (enabled ? t.accent : t.disabled) : t.surface, checked ? QColor() : enabled ? t.borderStrong : t.border, 3);
+    drawBox(*p, r, checked ? (enabled ? t.accent : t.disabled) : t.surface, checked ? QColor() : enabled ? t.borderStrong : t.border, 3);
     if (!checked) return;
     p->save();
     p->setRenderHint(QPainter::Antialiasing);
@@ -158,7 +158,7 @@ void StudioStyle::drawRadio(const QStyleOption* o, QPainter* p) const {
 void StudioStyle::drawField(const QStyleOption* o, QPainter* p) const {
     const Tokens& t = theme();
     const bool enabled = o->state & State_Enabled;
-    drawFrame(*p, o->rect, enabled ? t.surface : t.sunken, enabled ? fieldEdge() : t.border, radius::kControl);
+    drawBox(*p, o->rect, enabled ? t.surface : t.sunken, enabled ? fieldEdge() : t.border, radius::kControl);
     if (o->state & State_HasFocus) drawFocusRing(*p, o->rect, radius::kControl);
 }
 
@@ -185,8 +185,8 @@ void StudioStyle::drawPrimitive(PrimitiveElement element, const QStyleOption* o,
             if (w != nullptr && w->inherits("QAbstractScrollArea")) return;
             break;
         case PE_FrameMenu:
-        case PE_PanelMenu: drawFrame(*p, o->rect, t.card, buttonEdge(), 0); return;
-        case PE_PanelTipLabel: drawFrame(*p, o->rect, t.card, t.border, 4); return;
+        case PE_PanelMenu: drawBox(*p, o->rect, t.card, buttonEdge(), 0); return;
+        case PE_PanelTipLabel: drawBox(*p, o->rect, t.card, t.border, 4); return;
         case PE_FrameTabBarBase: return;
         default: break;
     }
@@ -201,7 +201,7 @@ void StudioStyle::drawMenuItem(const QStyleOptionMenuItem* o, QPainter* p) const
         return;
     }
     const bool enabled = o->state & State_Enabled;
-    if ((o->state & State_Selected) && enabled) drawFrame(*p, QRectF(r), t.accentTint, {}, 4);
+    if ((o->state & State_Selected) && enabled) drawBox(*p, QRectF(r), t.accentTint, {}, 4);
     const QStringList parts = o->text.split(QLatin1Char('\t'));
     p->setPen(enabled ? t.text : t.disabled);
     p->setFont(o->font);
@@ -242,14 +242,14 @@ void StudioStyle::drawControl(ControlElement element, const QStyleOption* o, QPa
             break;
         case CE_ProgressBarGroove: {
             const QRectF r(o->rect);
-            drawFrame(*p, QRectF(r.x(), r.center().y() - 3, r.width(), 6), t.track, {}, 3);
+            drawBox(*p, QRectF(r.x(), r.center().y() - 3, r.width(), 6), t.track, {}, 3);
             return;
         }
         case CE_ProgressBarContents:
             if (const auto* b = qstyleoption_cast<const QStyleOptionProgressBar*>(o); b != nullptr && b->maximum > b->minimum) {
                 const QRectF r(o->rect);
                 const double f = double(b->progress - b->minimum) / (b->maximum - b->minimum);
-                if (f > 0) drawFrame(*p, QRectF(r.x(), r.center().y() - 3, std::max(6.0, r.width() * f), 6), t.accent, {}, 3);
+                if (f > 0) drawBox(*p, QRectF(r.x(), r.center().y() - 3, std::max(6.0, r.width() * f), 6), t.accent, {}, 3);
             }
             return;
         case CE_ProgressBarLabel:
@@ -270,7 +270,7 @@ void StudioStyle::drawControl(ControlElement element, const QStyleOption* o, QPa
         case CE_MenuBarItem:
             if (const auto* m = qstyleoption_cast<const QStyleOptionMenuItem*>(o)) {
                 p->fillRect(o->rect, t.window);
-                if (o->state & (State_Selected | State_Sunken)) drawFrame(*p, QRectF(o->rect).adjusted(1, 2, -1, -2), t.accentTint, {}, 4);
+                if (o->state & (State_Selected | State_Sunken)) drawBox(*p, QRectF(o->rect).adjusted(1, 2, -1, -2), t.accentTint, {}, 4);
                 p->setPen(t.text);
                 p->drawText(o->rect, Qt::AlignCenter | Qt::TextShowMnemonic | Qt::TextSingleLine, m->text);
                 return;
@@ -300,7 +300,7 @@ void StudioStyle::drawComplexControl(ComplexControl control, const QStyleOptionC
             if (b->maximum <= b->minimum) return;
             const QRectF s(subControlRect(control, o, SC_ScrollBarSlider, w));
             const QRectF bar = b->orientation == Qt::Horizontal ? s.adjusted(0, 2, 0, -2) : s.adjusted(2, 0, -2, 0);
-            drawFrame(*p, bar, mix(t.border, t.borderStrong, (o->state & State_MouseOver) ? .7 : .3), {}, 3);
+            drawBox(*p, bar, mix(t.border, t.borderStrong, (o->state & State_MouseOver) ? .7 : .3), {}, 3);
             return;
         }
         default: break;

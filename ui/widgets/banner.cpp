@@ -67,7 +67,7 @@ void Banner::setState(const app::BannerState& state, const QString& icon) {
 
 void Banner::paintEvent(QPaintEvent*) {
     QPainter p(this);
-    drawFrame(p, rect(), tintOf(m_state.tone), {}, radius::kCard);
+    drawBox(p, rect(), tintOf(m_state.tone), {}, radius::kCard);
 }
 
 }  // namespace tenpak::ui

@@ -131,7 +131,7 @@ Card::Card(int padding, QWidget* parent) : QWidget(parent), m_box(new QVBoxLayou
 
 void Card::paintEvent(QPaintEvent*) {
     QPainter p(this);
-    drawFrame(p, rect(), theme().surface, theme().border, radius::kCard);
+    drawBox(p, rect(), theme().surface, theme().border, radius::kCard);
 }
 
 namespace {

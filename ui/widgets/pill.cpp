@@ -38,7 +38,7 @@ QSize Pill::sizeHint() const { return {static_cast<int>(widthOf(m_text)), size::
 
 void Pill::paint(QPainter& p, const QRectF& r, app::Tone tone, const QString& icon, const QString& text) {
     const QColor ink = inkColor(inkOf(tone));
-    drawFrame(p, r, tintOf(tone), {}, r.height() / 2);
+    drawBox(p, r, tintOf(tone), {}, r.height() / 2);
     drawIcon(p, QPointF(r.left() + 8, r.center().y() - 7), icon, 14, ink);
     p.setPen(ink);
     drawText(p, r.adjusted(26, 0, -10, 0), Qt::AlignVCenter | Qt::AlignLeft, text, typeFont(Type::kCaption));

@@ -38,9 +38,9 @@ void Segmented::setCurrent(int index) { m_group->button(index)->setChecked(true)
 
 void Segmented::paintEvent(QPaintEvent*) {
     QPainter p(this);
-    drawFrame(p, rect(), theme().surface, mix(theme().border, theme().borderStrong, .35), radius::kControl);
+    drawBox(p, rect(), theme().surface, mix(theme().border, theme().borderStrong, .35), radius::kControl);
     for (const QAbstractButton* b : m_group->buttons())
-        if (b->isChecked()) drawFrame(p, b->geometry(), theme().accentTint, {}, radius::kControl - 1);
+        if (b->isChecked()) drawBox(p, b->geometry(), theme().accentTint, {}, radius::kControl - 1);
 }
 
 }  // namespace tenpak::ui

@@ -21,14 +21,14 @@ void paintProgress(QPainter& p, const QRectF& r, const QString& text, double fra
     const QRectF groove(r.left() + space::kS, r.bottom() - 7, std::min(140.0, r.width() - 2 * space::kS), 3);
     p.setPen(t.text);
     drawText(p, QRectF(r.left() + space::kS, r.top() + 2, r.width() - 2 * space::kS, r.height() - 10), Qt::AlignVCenter | Qt::AlignLeft, text, typeFont(Type::kCaption));
-    drawFrame(p, groove, t.track, {}, 1.5);
-    drawFrame(p, QRectF(groove.topLeft(), QSizeF(groove.width() * std::clamp(fraction, 0.0, 1.0), 3)), t.accent, {}, 1.5);
+    drawBox(p, groove, t.track, {}, 1.5);
+    drawBox(p, QRectF(groove.topLeft(), QSizeF(groove.width() * std::clamp(fraction, 0.0, 1.0), 3)), t.accent, {}, 1.5);
 }
 
 void paintMethod(QPainter& p, const QRectF& r, const QString& method) {
     const QColor color = methodColor(theme(), method);
     const QRectF box(r.left() + space::kS, r.center().y() - 7.5, 16, 16);
-    drawFrame(p, box, color, {}, 4);
+    drawBox(p, box, color, {}, 4);
     p.setPen(inkOn(color));
     drawText(p, box, Qt::AlignCenter, methodSign(method), typeFont(Type::kCaption));
 }

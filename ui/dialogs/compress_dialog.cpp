@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "ui/dialogs/compress_dialog.h"
+
+#include <QCheckBox>
+#include <QComboBox>
+#include <QGridLayout>
+#include <QLineEdit>
+#include <QRegularExpression>
+
+#include "ui/widgets/banner.h"
+#include "ui/widgets/basics.h"
+#include "ui/widgets/segmented.h"
+
+namespace tenpak::ui {
+namespace {
+
+/// As a shell reads it back.
+QString quoted(const QString& path) {
+    static const QRegularExpression plain(QStringLiteral("^[A-Za-z0-9_./~+,:@%=-]+$"));
+    if (plain.match(path).hasMatch()) return path;
+    QString s = path;
+    return QLatin1Char('\'') + s.replace(QLatin1Char('\''), QLatin1String("'\\''")) + QLatin1Char('\'');
+}
+
+}  // namespace
+
+class CompressDialog::Private {
+   public:
+    app::CompressDialogState state;
+    QList<app::SigningChoice> keys;
+    Banner* banner = new Banner;
+    QLineEdit* path = new QLineEdit;
+    Segmented* form = new Segmented(QStringLiteral("compressForm"), CompressDialog::tr("Form"), {CompressDialog::tr("One file"), CompressDialog::tr("Folder")});
+    QComboBox* sign = new QComboBox;
+    Label* explanation = new Label({}, Type::kCaption, Ink::kMuted);
+    QPushButton* makeKey = makeButton(QStringLiteral("compressMakeKey"), CompressDialog::tr("Make a key\u2026"), QStringLiteral("key"));
+    QPushButton* chooseKey = makeButton(QStringLiteral("compressChooseKey"), CompressDialog::tr("Choose a key file\u2026"), QStringLiteral("folder"));
+    QWidget* newKey = new QWidget;
+    QLineEdit* passphrase = new QLineEdit;
+    QCheckBox* readBack = new QCheckBox(CompressDialog::tr("Read it back and check every chunk and the signature"));
+    QCheckBox* rebuild = new QCheckBox(CompressDialog::tr("Rebuild it and compare every file with the original"));
+    Label* command = new Label({}, Type::kCode, Ink::kMuted);
+    QPushButton* accept = nullptr;
+
+    const app::SigningChoice& chosen() const { return keys.at(std::clamp(sign->currentIndex(), 0, static_cast<int>(keys.size()) - 1)); }
+
+    QString commandText() const {
+        const QString file = path->text().trimmed();
+        QString text = state.commandTemplate.arg(quoted(file)) + (form->current() == 1 ? QStringLiteral(" --form dir") : QString());
+        const auto& key = chosen();
+        if (key.kind == app::SigningChoice::Kind::kKeyFile) text += QStringLiteral("\ntenpak artifact sign %1 --key %2").arg(quoted(file), quoted(key.file));
+        if (key.kind == app::SigningChoice::Kind::kHmac) text += QStringLiteral("\ntenpak artifact sign %1 --hmac-key %2").arg(quoted(file), quoted(key.file));
+        return text;
+    }
+    void refresh() {
+        explanation->setText(chosen().explanation);
+        explanation->setVisible(!chosen().explanation.isEmpty());
+        // A zero-width space after each slash lets long paths wrap; the Copy button gives the plain text.
+        command->setText(commandText().replace(QLatin1Char('/'), QStringLiteral("/\u200B")));
+        accept->setEnabled(!path->text().trimmed().isEmpty());
+    }
+    void fillKeys(int current) {
+        sign->clear();
+        for (const auto& k : keys) sign->addItem(k.text);
+        sign->setCurrentIndex(current);
+    }
+};
+
+CompressDialog::CompressDialog(const app::CompressDialogState& state, QWidget* parent) : QDialog(parent), d(std::make_unique<Private>()) {
+    d->state = state;
+    d->keys = state.keys;
+    const auto isNone = [](const app::SigningChoice& k) { return k.kind == app::SigningChoice::Kind::kNone; };
+    if (!std::any_of(d->keys.begin(), d->keys.end(), isNone)) d->keys.append({app::SigningChoice::Kind::kNone, {}, tr("Do not sign"), tr("Anyone can have made it; damage is found all the same.")});
+    setObjectName(QStringLiteral("compressDialog"));
+    setWindowTitle(state.heading);
+    setMinimumWidth(640);
+    d->path->setObjectName(QStringLiteral("compressPath"));
+    d->path->setAccessibleName(tr("Save as"));
+    d->path->setText(state.request.path);
+    d->path->setTextMargins(7, 0, 7, 0);
+    d->form->setCurrent(state.request.folder ? 1 : 0);
+    d->sign->setObjectName(QStringLiteral("compressSign"));
+    d->sign->setAccessibleName(tr("Sign with"));
+    d->explanation->setObjectName(QStringLiteral("compressExplanation"));
+    d->explanation->setWordWrap(true);
+    d->passphrase->setObjectName(QStringLiteral("compressPassphrase"));
+    d->passphrase->setAccessibleName(tr("Passphrase of the new key"));
+    d->passphrase->setEchoMode(QLineEdit::Password);
+    d->passphrase->setPlaceholderText(tr("Passphrase (optional)"));
+    d->passphrase->setTextMargins(7, 0, 7, 0);
+    d->readBack->setObjectName(QStringLiteral("compressReadBack"));
+    d->readBack->setChecked(state.request.readBack);
+    d->rebuild->setObjectName(QStringLiteral("compressRebuild"));
+    d->rebuild->setChecked(state.request.rebuildAndCompare && state.canRebuild);
+    d->rebuild->setVisible(state.canRebuild);
+    d->command->setObjectName(QStringLiteral("compressCommand"));
+    d->command->setWordWrap(true);
+
+    auto* grid = new QGridLayout;
+    grid->setHorizontalSpacing(space::kL);
+    grid->setVerticalSpacing(10);
+    grid->setColumnStretch(1, 1);
+    int row = 0;
+    const auto add = [&](const QString& name, QLayout* content) {
+        auto* label = new Label(name, Type::kBody, Ink::kMuted);
+        label->setContentsMargins(0, 7, 0, 0);
+        grid->addWidget(label, row, 0, Qt::AlignTop);
+        grid->addLayout(content, row++, 1);
+    };
+    auto* browse = makeButton(QStringLiteral("compressBrowse"), tr("Browse\u2026"), QStringLiteral("folder"));
+    auto* where = makeRow();
+    where->addWidget(d->path, 1);
+    where->addWidget(browse);
+    add(tr("Save as"), where);
+    auto* formRow = makeRow();
+    formRow->addWidget(d->form);
+    formRow->addStretch();
+    add(tr("Form"), formRow);
+
+    auto* makeIt = makeButton(QStringLiteral("compressMakeKeyNow"), tr("Make the key"), {});
+    auto* newRow = new QHBoxLayout(d->newKey);
+    newRow->setContentsMargins(0, 0, 0, 0);
+    newRow->addWidget(d->passphrase, 1);
+    newRow->addWidget(makeIt);
+    d->newKey->hide();
+    auto* keyButtons = makeRow();
+    keyButtons->addWidget(d->makeKey);
+    keyButtons->addWidget(d->chooseKey);
+    keyButtons->addStretch();
+    auto* signColumn = makeColumn(6);
+    signColumn->addWidget(d->sign);
+    signColumn->addWidget(d->explanation);
+    signColumn->addLayout(keyButtons);
+    signColumn->addWidget(d->newKey);
+    add(tr("Sign with"), signColumn);
+    auto* checks = makeColumn(4);
+    checks->setContentsMargins(0, 5, 0, 0);
+    checks->addWidget(d->readBack);
+    checks->addWidget(d->rebuild);
+    add(tr("Afterwards"), checks);
+
+    auto* copy = makeIconButton(QStringLiteral("compressCopy"), QStringLiteral("copy"), tr("Copy the command"));
+    auto* commandRow = makeRow(10);
+    commandRow->addWidget(new IconLabel(QStringLiteral("terminal"), 18, Ink::kMuted), 0, Qt::AlignTop);
+    commandRow->addWidget(d->command, 1);
+    commandRow->addWidget(copy, 0, Qt::AlignTop);
+    auto* cancel = makeButton(QStringLiteral("compressCancel"), tr("Cancel"));
+    d->accept = makeButton(QStringLiteral("compressAccept"), state.primary.isEmpty() ? tr("Compress") : state.primary, {}, ButtonKind::kPrimary);
+    d->accept->setDefault(true);
+    auto* buttons = makeRow();
+    buttons->addStretch();
+    buttons->addWidget(cancel);
+    buttons->addWidget(d->accept);
+
+    auto* all = new QVBoxLayout(this);
+    all->setContentsMargins(20, 18, 20, space::kL);
+    all->setSpacing(space::kM);
+    all->addWidget(d->banner);
+    auto* heading = new Label(state.heading, Type::kHeadline);
+    heading->setWordWrap(true);
+    all->addWidget(heading);
+    auto* expected = new Label(state.expected, Type::kBody, Ink::kMuted);
+    expected->setObjectName(QStringLiteral("compressExpected"));
+    expected->setWordWrap(true);
+    expected->setVisible(!state.expected.isEmpty());
+    all->addWidget(expected);
+    all->addLayout(grid);
+    all->addWidget(new Line);
+    all->addLayout(commandRow);
+    all->addStretch();
+    all->addLayout(buttons);
+
+    int current = 0;
+    for (int i = 0; i < d->keys.size(); ++i)
+        if (d->keys.at(i).kind == state.request.signing.kind && d->keys.at(i).file == state.request.signing.file) current = i;
+    d->fillKeys(current);
+    d->refresh();
+
+    connect(d->path, &QLineEdit::textChanged, this, [this] { d->refresh(); });
+    connect(d->form, &Segmented::currentChanged, this, [this] { d->refresh(); });
+    connect(d->sign, &QComboBox::currentIndexChanged, this, [this](int index) {
+        if (index >= 0) d->refresh();
+    });
+    connect(browse, &QPushButton::clicked, this, [this] { emit browseRequested(d->path->text()); });
+    connect(d->makeKey, &QPushButton::clicked, this, [this] {
+        d->newKey->show();
+        d->passphrase->setFocus();
+    });
+    connect(makeIt, &QPushButton::clicked, this, [this] {
+        emit makeKeyRequested(d->passphrase->text());
+        d->passphrase->clear();
+    });
+    connect(d->chooseKey, &QPushButton::clicked, this, &CompressDialog::chooseKeyRequested);
+    connect(copy, &QPushButton::clicked, this, [this] { emit copyRequested(d->commandText()); });
+    connect(d->banner, &Banner::closed, this, [this] { d->banner->setState({}); });
+    connect(cancel, &QPushButton::clicked, this, &QDialog::reject);
+    connect(d->accept, &QPushButton::clicked, this, &QDialog::accept);
+    d->path->setFocus();
+}
+
+CompressDialog::~CompressDialog() = default;
+
+app::CompressRequest CompressDialog::request() const {
+    app::CompressRequest r;
+    r.path = d->path->text().trimmed();
+    r.folder = d->form->current() == 1;
+    r.signing = d->chosen();
+    r.readBack = d->readBack->isChecked();
+    r.rebuildAndCompare = d->state.canRebuild && d->rebuild->isChecked();
+    return r;
+}
+
+void CompressDialog::addKey(const app::SigningChoice& key) {
+    d->keys.prepend(key);
+    d->newKey->hide();
+    d->fillKeys(0);
+    d->refresh();
+    d->sign->setFocus();
+}
+
+void CompressDialog::showError(const QString& text) {
+    app::BannerState b;
+    b.tone = app::Tone::kError;
+    b.title = text;
+    d->banner->setState(b);
+}
+
+void CompressDialog::setPath(const QString& path) { d->path->setText(path); }
+
+}  // namespace tenpak::ui
