@@ -96,6 +96,12 @@ Answer signedAnswer(const ArtifactDetails& d) {
             a.answer = tr("Nobody");
             a.evidence = tr("Without a signature anyone can have made it.");
             break;
+        case SignatureState::kUnchecked:
+            a.icon = QStringLiteral("key");
+            a.ink = Ink::kWarn;
+            a.answer = tr("Signed, but the key to check it with is not here");
+            a.evidence = hmac ? tr("HMAC: only whoever has the shared secret can check it, and it says nobody's name.") : key;
+            break;
         case SignatureState::kInvalid:
             a.icon = QStringLiteral("cross");
             a.ink = Ink::kError;

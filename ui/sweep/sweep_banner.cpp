@@ -36,7 +36,7 @@ QString provenance(const app::SweepViewState& s, const optimizer::Trial& t) {
 QString figures(const app::SweepViewState& s, std::size_t i) {
     const auto& t = (*s.trials)[i];
     const auto& j = s.judgement->trials[i];
-    const auto limit = [](const QString& text) { return QLatin1Char(' ') + tr("(limit %1)").arg(text); };
+    const auto limit = [](const QString& text) -> QString { return QLatin1Char(' ') + tr("(limit %1)").arg(text); };
     QStringList parts;
     parts << tr("Perplexity %1").arg(fmt::percentWithInterval(t.metrics.ppl_delta, t.metrics.ppl_delta_low, t.metrics.ppl_delta_high)) + (s.limits.max_ppl_delta ? limit(fmt::trimmed(*s.limits.max_ppl_delta) + QStringLiteral("\u202F%")) : QString());
     parts << tr("p99 %1").arg(fmt::milliseconds(j.p99_ms)) + (s.limits.max_latency_p99_ms ? limit(fmt::trimmed(*s.limits.max_latency_p99_ms) + QStringLiteral("\u00A0ms")) : QString());
