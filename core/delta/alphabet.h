@@ -22,9 +22,9 @@ inline constexpr unsigned kFineAbsolute = 2;    ///< mantissa bits in absolute s
 
 /// Bucket of a magnitude |v|, and its first value and width.
 inline std::uint32_t bucket_of(std::uint32_t a, unsigned k) {
-    if (a < 2u << k) return a;
-    const auto o = static_cast<unsigned>(std::bit_width(a)) - 1;
-    return (2u << k) + ((o - k - 1) << k) + (a >> (o - k) & ((1u << k) - 1));
+    // Raw bits of the bucket; no branch, since differences are too random to predict.
+    const auto raw = static_cast<unsigned>(std::bit_width(a | 1u << k)) - 1 - k;
+    return (raw << k) + (a >> raw);
 }
 inline std::uint32_t bucket_begin(std::uint32_t b, unsigned k) {
     if (b < 2u << k) return b;

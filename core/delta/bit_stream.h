@@ -12,39 +12,11 @@ namespace tenpak::delta {
 
 static_assert(std::endian::native == std::endian::little, "the coders load and store little-endian words directly");
 
-class BitWriter {
-   public:
-    explicit BitWriter(Bytes& out) : out_(out) {}
-    /// At most 32 bits.
-    void put(std::uint32_t value, unsigned bits) {
-        buffer_ |= std::uint64_t{value} << filled_;
-        filled_ += bits;
-        if (filled_ >= 32) {
-            const auto word = static_cast<std::uint32_t>(buffer_);
-            const std::size_t n = out_.size();
-            out_.resize(n + 4);
-            std::memcpy(out_.data() + n, &word, 4);
-            buffer_ >>= 32;
-            filled_ -= 32;
-        }
-    }
-    void finish() {
-        for (; filled_ > 0; filled_ -= filled_ < 8 ? filled_ : 8) {
-            out_.push_back(static_cast<std::byte>(buffer_ & 0xffu));
-            buffer_ >>= 8;
-        }
-    }
-
-   private:
-    Bytes& out_;
-    std::uint64_t buffer_ = 0;
-    unsigned filled_ = 0;
-};
-
 /// Reads zeros behind the end; position() tells whether it went there.
 class BitReader {
    public:
-    explicit BitReader(std::span<const std::byte> in) : in_(in), safe_bits_(in.size() >= 8 ? (in.size() - 8) * 8 : 0), has_safe_(in.size() >= 8) {}
+    explicit BitReader(std::span<const std::byte> in, std::uint64_t position = 0)
+        : in_(in), position_(position), safe_bits_(in.size() >= 8 ? (in.size() - 8) * 8 : 0), has_safe_(in.size() >= 8) {}
     std::uint32_t get(unsigned bits) {
         std::uint64_t w = 0;
         const std::size_t byte = position_ >> 3;

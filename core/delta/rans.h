@@ -25,13 +25,13 @@ struct RansSymbol {
         reciprocal = static_cast<std::uint32_t>(((std::uint64_t{1} << shift) + f - 1) / f);
         limit = f << (31 - precision);  // at most 2^31: such a symbol costs nothing and puts nothing out
     }
-    /// New state; `emit` is called with the word when one goes out.
-    template <class Emit>
-    std::uint32_t put(std::uint32_t state, unsigned precision, Emit&& emit) const {
-        if (state >= limit) {
-            emit(static_cast<std::uint16_t>(state));
-            state >>= 16;
-        }
+    /// New state. A word may go out to word[-1], which is then the new `word`; word[-1] is written in any case: whether
+    /// one goes out is too random for a branch.
+    std::uint32_t put(std::uint32_t state, unsigned precision, std::uint16_t*& word) const {
+        const bool out = state >= limit;
+        word[-1] = static_cast<std::uint16_t>(state);
+        word -= out ? 1 : 0;
+        state >>= out ? 16 : 0;
         const auto q = static_cast<std::uint32_t>(std::uint64_t{state} * reciprocal >> shift);
         return (q << precision) + (state - q * frequency) + cumulative;
     }

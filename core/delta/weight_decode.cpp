@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The scalar decoder: the reference that faster ones must agree with.
 #include <array>
+#include <cstring>
 
 #include "core/delta/bit_stream.h"
 #include "core/delta/payload.h"
 #include "core/delta/rans.h"
 #include "core/delta/weight_coder.h"
+#include "core/delta/weight_decode_bulk.h"
 
 namespace tenpak::delta {
 
@@ -18,13 +20,17 @@ Status decode(const Payload& p, const DecodeTables& t, std::span<const std::byte
     const std::size_t n = raw.size() / sizeof(Word);
     const FloatLayout& l = p.layout;
     const std::uint32_t sign = l.sign_mask(), magnitude = sign - 1, slot_mask = (1u << p.precision) - 1;
-    std::array<std::uint32_t, kMaxLanes> state{};
-    std::memcpy(state.data(), p.words.data(), 4 * p.lanes);
+    DecodePosition at;
+    std::memcpy(at.state.data(), p.words.data(), 4 * p.lanes);
     for (unsigned i = 0; i < p.lanes; ++i)
-        if (state[i] < kRansLow || state[i] >> 31 != 0) return malformed("a weights block begins in an impossible state");
-    const std::byte* word = p.words.data() + 4 * p.lanes;
-    const std::byte* const words_end = p.words.data() + p.words.size();
-    BitReader bits(p.raw_bits);
+        if (at.state[i] < kRansLow || at.state[i] >> 31 != 0) return malformed("a weights block begins in an impossible state");
+    at.word = p.words.data() + 4 * p.lanes;
+    at.words_end = p.words.data() + p.words.size();
+    if (bulk_decoder_fits(p)) decode_bulk(p, t, kWithBase ? base.data() : nullptr, raw.data(), n, at);
+    auto& state = at.state;
+    const std::byte* word = at.word;
+    const std::byte* const words_end = at.words_end;
+    BitReader bits(p.raw_bits, at.bit);
 
     const auto one = [&](std::size_t i, unsigned lane) {
         std::uint32_t b = 0, c = 0;
@@ -47,7 +53,7 @@ Status decode(const Payload& p, const DecodeTables& t, std::span<const std::byte
         if constexpr (kWithBase) v = (v + (t.anchored[c] != 0 ? b & magnitude : 0)) ^ (b & sign);
         store_weight<Word>(raw.data(), i, v << l.dropped);
     };
-    std::size_t i = 0;
+    std::size_t i = at.weight;
     // A round takes at most one word a lane: with so many left no single one needs a check.
     for (; i + p.lanes <= n && static_cast<std::size_t>(words_end - word) >= 2 * p.lanes; i += p.lanes)
         for (unsigned lane = 0; lane < p.lanes; ++lane) one(i + lane, lane);

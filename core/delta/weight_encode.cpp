@@ -2,10 +2,11 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <memory>
 
-#include "core/delta/bit_stream.h"
+#include "core/delta/encode_loops.h"
 #include "core/delta/payload.h"
 #include "core/delta/rans.h"
 #include "core/delta/weight_coder.h"
@@ -31,34 +32,33 @@ unsigned zero_low_bits(std::span<const std::byte> raw, std::span<const std::byte
 
 template <class Word>
 struct Weight {
-    std::uint32_t x, base_magnitude, exponent;
+    std::uint32_t x, exponent;
     Weight(const std::byte* raw, const std::byte* base, std::size_t i, const FloatLayout& l) {
         const std::uint32_t b = load_weight<Word>(base, i) >> l.dropped, sign = l.sign_mask();
         x = (load_weight<Word>(raw, i) >> l.dropped) ^ (b & sign);
-        base_magnitude = b & (sign - 1);
-        exponent = base_magnitude >> l.mantissa;
+        exponent = (b & (sign - 1)) >> l.mantissa;
     }
-    std::int32_t v(const FloatLayout& l) const { return static_cast<std::int32_t>(x & (l.sign_mask() - 1)) - static_cast<std::int32_t>(base_magnitude); }
 };
 
-template <class Word>
-void count_with_base(FineCounts& counts, const FloatLayout& l, std::span<const std::byte> raw, std::span<const std::byte> base) {
-    const std::size_t n = raw.size() / sizeof(Word), fine = counts.anchored.size();
+/// Counts by the index of each weight (index_weights).
+void count_with_base(FineCounts& counts, const FloatLayout& l, const std::vector<std::uint32_t>& index) {
+    const std::size_t fine = counts.anchored.size();
     counts.with_base = true;
     counts.anchored_counts.assign(fine * l.exponents(), 0);
-    // Two sets of counters: a run of equal symbols would wait for its own store otherwise.
-    std::vector<std::uint32_t> second(fine * l.exponents());
-    std::array<std::uint32_t*, 2> into{counts.anchored_counts.data(), second.data()};
-    const Alphabet alphabet = counts.anchored;
-    for (std::size_t i = 0; i < n; ++i) {
-        const Weight<Word> w(raw.data(), base.data(), i, l);
-        const std::uint32_t s = alphabet.anchored_symbol(w.v(l), (w.x & l.sign_mask()) != 0);
-        ++into[i & 1u][w.exponent * fine + s];
+    // Two sets of counters where it pays: a run of equal symbols would wait for its own store otherwise.
+    std::vector<std::uint32_t> second(index.size() >= 65536 ? counts.anchored_counts.size() : 0);
+    std::uint32_t* const one = counts.anchored_counts.data();
+    std::uint32_t* const two = second.empty() ? one : second.data();
+    std::size_t i = 0;
+    for (; i + 2 <= index.size(); i += 2) {
+        ++one[index[i]];
+        ++two[index[i + 1]];
     }
+    if (i < index.size()) ++one[index[i]];
     for (std::size_t e = 0; e < l.exponents(); ++e) {
         std::uint32_t sum = 0;
         for (std::size_t s = e * fine; s < (e + 1) * fine; ++s) {
-            counts.anchored_counts[s] += second[s];
+            if (!second.empty()) counts.anchored_counts[s] += second[s];
             sum += counts.anchored_counts[s];
         }
         counts.weights[e] = sum;
@@ -85,7 +85,7 @@ std::vector<std::uint8_t> nearly_unpredicted(const FineCounts& counts, const Flo
 }
 
 template <class Word>
-void count_absolute(FineCounts& counts, const FloatLayout& l, std::span<const std::byte> raw, std::span<const std::byte> base) {
+void count_absolute(FineCounts& counts, const FloatLayout& l, std::span<const std::byte> raw, std::span<const std::byte> base, const std::vector<std::uint32_t>& index) {
     const std::size_t n = raw.size() / sizeof(Word), fine = counts.absolute.size();
     const Alphabet alphabet = counts.absolute;
     if (base.empty()) {
@@ -96,31 +96,34 @@ void count_absolute(FineCounts& counts, const FloatLayout& l, std::span<const st
         return;
     }
     counts.has_absolute = nearly_unpredicted(counts, l);
-    if (std::find(counts.has_absolute.begin(), counts.has_absolute.end(), 1) == counts.has_absolute.end()) return;
+    const auto last = std::find(counts.has_absolute.rbegin(), counts.has_absolute.rend(), 1);
+    if (last == counts.has_absolute.rend()) return;
     counts.absolute_counts.assign(fine * l.exponents(), 0);
+    // They are the low exponents, and few weights have those.
+    const auto limit = static_cast<std::uint32_t>(static_cast<std::size_t>(counts.has_absolute.rend() - last) * counts.anchored.size());
     for (std::size_t i = 0; i < n; ++i) {
+        if (index[i] >= limit) continue;
         const Weight<Word> w(raw.data(), base.data(), i, l);
         if (counts.has_absolute[w.exponent] != 0) ++counts.absolute_counts[w.exponent * fine + alphabet.absolute_symbol(w.x)];
     }
 }
 
-/// What the coding loops look up: [context][fine symbol] -> number among the live ones.
+/// What the coding loops look up.
 struct EncodeTables {
-    std::vector<std::uint8_t> number;      ///< [context * stride + fine symbol]
+    std::vector<std::uint16_t> code_of;         ///< by index; see MapJob
+    std::vector<std::uint8_t> number;           ///< [context * stride + absolute symbol at the finest detail]
     std::size_t stride = 0;
     std::vector<DecodeTables::Symbol> symbols;  ///< [context << 8 | number]
     std::vector<RansSymbol> rans;               ///< as symbols
-    std::vector<std::uint8_t> context_of, anchored;
 
     EncodeTables(const WeightModel& model, const FineCounts& counts) {
-        const DecodeTables d(model, counts.with_base);
-        symbols = d.symbols;
-        context_of = d.context_of;
-        anchored = d.anchored;
-        stride = std::max(counts.anchored.size(), counts.absolute.size());
-        number.assign(stride * model.contexts.size(), 0);
-        rans.resize(model.contexts.size() << 8);
-        for (std::size_t c = 0; c < model.contexts.size(); ++c) {
+        const std::size_t contexts = model.contexts.size(), fine = counts.anchored.size();
+        stride = counts.absolute.size();
+        number.assign(stride * contexts, 0);
+        symbols.resize(contexts << 8);
+        rans.resize(contexts << 8);
+        if (counts.with_base) code_of.assign(fine * model.layout.exponents(), 0);
+        for (std::size_t c = 0; c < contexts; ++c) {
             const ContextTable& t = model.contexts[c];
             const Alphabet alphabet(model.layout, t.anchored, t.k);
             std::vector<std::uint8_t> dense(alphabet.size());
@@ -129,63 +132,22 @@ struct EncodeTables {
                 dense[t.live[i]] = static_cast<std::uint8_t>(i);
                 rans[c << 8 | i] = RansSymbol(t.frequency[i], cumulative, model.precision);
                 cumulative += t.frequency[i];
+                const Interval v = alphabet.interval(t.live[i]);
+                symbols[c << 8 | i] = {v.start, v.raw_bits};
             }
             const auto to = coarsening(t.anchored ? counts.anchored : counts.absolute, alphabet);
-            for (std::size_t s = 0; s < to.size(); ++s) number[c * stride + s] = dense[to[s]];
+            if (!t.anchored)
+                for (std::size_t s = 0; s < to.size(); ++s) number[c * stride + s] = dense[to[s]];
+            if (!counts.with_base) continue;
+            for (std::size_t i = 0; i < model.context_of.size(); ++i) {
+                const std::size_t e = model.first_exponent + i;
+                if (model.context_of[i] != c || counts.weights[e] == 0) continue;
+                for (std::size_t s = 0; s < fine; ++s)
+                    code_of[e * fine + s] = static_cast<std::uint16_t>(t.anchored ? c << 8 | dense[to[s]] : kAbsolute | c);
+            }
         }
     }
 };
-
-/// Writes the raw bits and gives every weight's context << 8 | number.
-template <class Word, bool kWithBase>
-std::vector<std::uint16_t> map_weights(const EncodeTables& t, const FineCounts& counts, const FloatLayout& l,
-                                       std::span<const std::byte> raw, std::span<const std::byte> base, Bytes& raw_bits) {
-    const std::size_t n = raw.size() / sizeof(Word);
-    std::vector<std::uint16_t> codes(n);
-    BitWriter bits(raw_bits);
-    const Alphabet anchored = counts.anchored, absolute = counts.absolute;
-    for (std::size_t i = 0; i < n; ++i) {
-        std::uint32_t x = 0, anchor = 0, c = 0, fine = 0;
-        if constexpr (kWithBase) {
-            const Weight<Word> w(raw.data(), base.data(), i, l);
-            x = w.x;
-            c = t.context_of[w.exponent];
-            if (t.anchored[c] != 0) {
-                anchor = w.base_magnitude;
-                fine = anchored.anchored_symbol(w.v(l), (x & l.sign_mask()) != 0);
-            } else {
-                fine = absolute.absolute_symbol(x);
-            }
-        } else {
-            x = load_weight<Word>(raw.data(), i) >> l.dropped;
-            fine = absolute.absolute_symbol(x);
-        }
-        const std::uint32_t code = c << 8 | t.number[c * t.stride + fine];
-        const DecodeTables::Symbol s = t.symbols[code];
-        const std::uint32_t mask = (1u << s.raw_bits) - 1;
-        bits.put((x - anchor - s.start) & mask, s.raw_bits);
-        codes[i] = static_cast<std::uint16_t>(code);
-    }
-    bits.finish();
-    return codes;
-}
-
-/// States, then words in the order in which the decoder takes them.
-void put_words(const EncodeTables& t, const std::vector<std::uint16_t>& codes, unsigned precision, unsigned lanes, Bytes& out) {
-    std::array<std::uint32_t, kMaxLanes> state;
-    state.fill(kRansLow);
-    std::vector<std::uint16_t> words;  // filled from the back
-    words.resize(codes.size());
-    std::size_t at = words.size();
-    for (std::size_t i = codes.size(); i-- > 0;) {
-        std::uint32_t& x = state[i & (lanes - 1)];
-        x = t.rans[codes[i]].put(x, precision, [&](std::uint16_t w) { words[--at] = w; });
-    }
-    const std::size_t begin = out.size(), n = words.size() - at;
-    out.resize(begin + 4 * lanes + 2 * n);
-    std::memcpy(out.data() + begin, state.data(), 4 * lanes);
-    if (n > 0) std::memcpy(out.data() + begin + 4 * lanes, words.data() + at, 2 * n);
-}
 
 }  // namespace
 
@@ -193,22 +155,23 @@ struct WeightEncoder::Analysis {
     std::span<const std::byte> raw, base;
     FloatLayout layout;
     FineCounts counts;
+    std::vector<std::uint32_t> index;  // of each weight, with a base
     WeightModel model;
     Bytes model_bytes;
 
     Analysis(std::span<const std::byte> r, std::span<const std::byte> b, const FloatLayout& l) : raw(r), base(b), layout(l), counts(l) {}
+    std::size_t weights() const { return raw.size() / layout.bytes; }
 
-    template <class Word>
     void run() {
-        if (!base.empty()) count_with_base<Word>(counts, layout, raw, base);
-        count_absolute<Word>(counts, layout, raw, base);
-        model = build_model(layout, counts, raw.size() / sizeof(Word));
+        if (!base.empty()) {
+            index.resize(weights());
+            index_weights({raw.data(), base.data(), weights(), layout, counts.anchored.size(), counts.anchored.cross_begin(), index.data()});
+            count_with_base(counts, layout, index);
+        }
+        if (layout.bytes == 2) count_absolute<std::uint16_t>(counts, layout, raw, base, index);
+        else count_absolute<std::uint32_t>(counts, layout, raw, base, index);
+        model = build_model(layout, counts, weights());
         if (!model.contexts.empty()) write_model(model, counts.with_base, model_bytes);
-    }
-    template <class Word>
-    std::vector<std::uint16_t> map(const EncodeTables& t, Bytes& raw_bits) const {
-        return counts.with_base ? map_weights<Word, true>(t, counts, layout, raw, base, raw_bits)
-                                : map_weights<Word, false>(t, counts, layout, raw, base, raw_bits);
     }
 };
 
@@ -218,8 +181,7 @@ WeightEncoder::WeightEncoder(std::span<const std::byte> raw, std::span<const std
     const unsigned dropped = layout.bytes == 2 ? zero_low_bits<std::uint16_t>(raw, base, cap) : zero_low_bits<std::uint32_t>(raw, base, cap);
     layout = *make_layout(static_cast<unsigned>(kind), dropped);
     auto analysis = std::make_unique<Analysis>(raw, base, layout);
-    if (layout.bytes == 2) analysis->run<std::uint16_t>();
-    else analysis->run<std::uint32_t>();
+    analysis->run();
     cost_.data_bytes = std::numeric_limits<double>::infinity();
     if (analysis->model.contexts.empty()) {
         analysis_ = analysis.release();
@@ -236,18 +198,35 @@ WeightEncoder::~WeightEncoder() { delete analysis_; }
 void WeightEncoder::write(Bytes& out) const {
     const Analysis& a = *analysis_;
     const EncodeTables tables(a.model, a.counts);
-    const unsigned lanes = lanes_for(a.raw.size() / a.layout.bytes);
-    Bytes raw_bits, words;
-    const auto codes = a.layout.bytes == 2 ? a.map<std::uint16_t>(tables, raw_bits) : a.map<std::uint32_t>(tables, raw_bits);
-    put_words(tables, codes, a.model.precision, lanes, words);
+    const std::size_t n = a.weights();
+    const unsigned lanes = lanes_for(n);
+    const auto codes = std::make_unique_for_overwrite<std::uint16_t[]>(n);
+    const auto bits = std::make_unique_for_overwrite<std::byte[]>(a.raw.size() + 8);  // a weight has fewer raw bits than bits
+    MapJob map{a.raw.data(), a.counts.with_base ? a.base.data() : nullptr, n, a.layout, a.layout.mantissa - a.counts.absolute.k(), a.index.data(),
+               tables.code_of.data(), tables.number.data(), tables.stride, tables.symbols.data(), codes.get(), bits.get(), 0};
+    map_weights(map);
+    // Words come from the back; one more than there can be, since put() writes before it knows.
+    const auto words = std::make_unique_for_overwrite<std::uint16_t[]>(n + 1);
+    std::array<std::uint32_t, kMaxLanes> state{};
+    std::uint16_t* const end = words.get() + n + 1;
+    const std::uint16_t* const word = code_words({codes.get(), n, tables.rans.data(), a.model.precision, lanes, state.data(), end});
+    const auto word_bytes = static_cast<std::size_t>(end - word) * 2;
+
     out.push_back(static_cast<std::byte>(kPayloadVersion));
     out.push_back(static_cast<std::byte>(static_cast<unsigned>(a.layout.kind) | a.layout.dropped << 2));
     out.push_back(static_cast<std::byte>(a.model.precision | static_cast<unsigned>(std::countr_zero(lanes)) << 4));
     put_varint(out, a.model_bytes.size());
-    put_varint(out, words.size());
-    out.insert(out.end(), a.model_bytes.begin(), a.model_bytes.end());
-    out.insert(out.end(), words.begin(), words.end());
-    out.insert(out.end(), raw_bits.begin(), raw_bits.end());
+    put_varint(out, 4 * lanes + word_bytes);
+    const auto append = [&out](const void* p, std::size_t size) {
+        if (size == 0) return;
+        out.resize(out.size() + size);
+        std::memcpy(out.data() + out.size() - size, p, size);
+    };
+    out.reserve(out.size() + a.model_bytes.size() + 4 * lanes + word_bytes + map.bits_size);
+    append(a.model_bytes.data(), a.model_bytes.size());
+    append(state.data(), 4 * lanes);
+    append(word, word_bytes);
+    append(bits.get(), map.bits_size);
 }
 
 WeightCost weight_cost(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind) {

@@ -9,6 +9,7 @@
 
 #include "core/delta/alphabet.h"
 #include "core/delta/weight_coder.h"
+#include "core/delta/weight_decode_bulk.h"
 #include "tests/core/delta/synthetic.h"
 
 namespace tenpak::delta {
@@ -211,6 +212,39 @@ TEST(Codec, HostilePayloadsAreRefusedOrDecodeToSomething) {
         noise[2] = static_cast<std::byte>(10 + g() % 3);
         noise[3] = static_cast<std::byte>(g() % 64);
         for (const Codec* c : all_codecs()) (void)c->decode(noise, c->needs_base() ? std::span<const std::byte>(out) : std::span<const std::byte>{}, out).ok();
+    }
+}
+
+TEST(Codec, VectorDecoderAgreesWithTheScalarOne) {
+    for (DType t : {DType::kBF16, DType::kF16}) {
+        for (double alpha : {0.0005, 0.01, 0.3}) {
+            auto [base, fine] = synthetic_pair(150, 333, alpha, t);
+            for (std::size_t i = 0; i < 2000; i += 2) base[i] = base[i + 1] = std::byte{0};  // exact zeros: absolute symbols
+            for (const bool with_base : {true, false}) {
+                const std::span<const std::byte> b = with_base ? std::span<const std::byte>(base) : std::span<const std::byte>{};
+                Bytes stored, vector(fine.size()), scalar(fine.size());
+                ASSERT_TRUE(encode_weights(fine, b, *float_kind(t), stored));
+                ASSERT_TRUE(decode_weights(stored, b, vector).ok());
+                allow_bulk_decoder(false);
+                const bool ok = decode_weights(stored, b, scalar).ok();
+                std::mt19937 g(5);
+                for (int i = 0; i < 20; ++i) {  // and they refuse, or decode, the same damaged payloads
+                    Bytes bad = stored;
+                    bad[g() % bad.size()] ^= static_cast<std::byte>(1 + g() % 255);
+                    Bytes one(fine.size()), two(fine.size());
+                    allow_bulk_decoder(false);
+                    const bool first = decode_weights(bad, b, one).ok();
+                    allow_bulk_decoder(true);
+                    const bool second = decode_weights(bad, b, two).ok();
+                    EXPECT_EQ(first, second);
+                    EXPECT_TRUE(!first || one == two);
+                }
+                allow_bulk_decoder(true);
+                ASSERT_TRUE(ok);
+                EXPECT_TRUE(vector == fine);
+                EXPECT_TRUE(scalar == fine);
+            }
+        }
     }
 }
 
