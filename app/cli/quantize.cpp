@@ -36,13 +36,13 @@ Result<std::vector<model::Token>> read_calibration(const ModelSource& source, co
     return tokens;
 }
 
-std::string summary(const quant::QuantizedModel& m, const Options& o) {
+std::string summary(const quant::QuantizedModel& m, const std::vector<std::string>& notes, const Options& o) {
     char line[256];
     std::snprintf(line, sizeof line, "%s: %s instead of %s in 16 bit (%.2fx), %.3f bits per quantized weight, %s\n", m.candidate.name.c_str(),
                   format_bytes(static_cast<double>(m.stored_bytes)).c_str(), format_bytes(static_cast<double>(m.baseline_bytes)).c_str(),
                   static_cast<double>(m.baseline_bytes) / static_cast<double>(m.stored_bytes), m.bits_per_weight, format_duration(m.seconds).c_str());
     std::string text = line;
-    for (const std::string& note : m.notes) text += "note: " + note + "\n";
+    for (const std::string& note : notes) text += "note: " + note + "\n";
     return text + "written to " + o.output + " (" + o.layout + ")";
 }
 
@@ -69,6 +69,8 @@ Result<int> run(const Context& ctx, const Options& o) {
     }
     TENPAK_RETURN_IF_ERROR(quant::export_compressed_tensors(*source, side_files, m, o.output, ctx.job));
 
+    std::vector<std::string> notes = m.notes;
+    for (std::string& note : quant::compressed_tensors_notes(m)) notes.push_back(std::move(note));
     OrderedJson errors = OrderedJson::array();
     for (const quant::LayerError& e : m.errors) errors.push_back({{"name", e.name}, {"relative_error", e.relative}, {"nearest_error", e.nearest}, {"group", e.group}});
     OrderedJson json = {{"candidate", candidate.name},
@@ -81,9 +83,9 @@ Result<int> run(const Context& ctx, const Options& o) {
                         {"seconds", m.seconds},
                         {"calibration", file.empty() ? OrderedJson() : OrderedJson(file)},
                         {"calibration_tokens", tokens.size()},
-                        {"notes", m.notes},
+                        {"notes", notes},
                         {"tensors", errors}};
-    print_result(ctx, json, summary(m, o));
+    print_result(ctx, json, summary(m, notes, o));
     return 0;
 }
 

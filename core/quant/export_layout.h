@@ -16,6 +16,8 @@ namespace tenpak::quant {
 Status export_compressed_tensors(const ModelSource& source, const std::vector<std::string>& side_files, const QuantizedModel& model,
                                  const fs::path& out, const JobContext& ctx);
 inline constexpr std::uint64_t kShardBytes = 2'000'000'000;
+/// What a user of the exported directory must know: groups written otherwise than measured, loaders that need an option.
+std::vector<std::string> compressed_tensors_notes(const QuantizedModel& model);
 
 /// The linears of a compressed-tensors directory as overrides; empty when the model is not quantized.
 /// kUnsupported names the scheme that is not known; kMalformed when tensors and config.json disagree.

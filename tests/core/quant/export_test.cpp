@@ -162,6 +162,8 @@ TEST(Export, Group256IsWrittenAs128WithTheSameValues) {
     Candidate c = *find_candidate("awq_g256");
     const QuantizedModel m = quantized(**source, c);
     ASSERT_EQ(m.weights.linears.begin()->second.group, 256u);
+    EXPECT_EQ(compressed_tensors_notes(m).size(), 2u);  // of 128, and zero points
+    EXPECT_TRUE(compressed_tensors_notes(quantized(**source, *find_candidate("int8"))).empty());
     ASSERT_TRUE(export_compressed_tensors(**source, {}, m, dir / "out", {}).ok());
     const Json group = config_of(dir / "out")["quantization_config"]["config_groups"]["group_0"];
     EXPECT_EQ(group["weights"]["group_size"], 128);
