@@ -18,7 +18,7 @@ using testing::HasSubstr;
 test::Finished optimize(const Bench& bench, const std::filesystem::path& model, const std::vector<std::string>& more) {
     std::vector<std::string> a = {"optimize", model.string(), "--json", "--store", bench.store().string()};
     a.insert(a.end(), more.begin(), more.end());
-    return test::run_program(test::bin_dir() / "tenpak", a, bench.environment(), 280);
+    return test::run_program(test::bin_dir() / "tenpak", a, bench.environment(), 500);
 }
 
 TEST(OptimizeSample, WholeSweepWithDefaultsHasAWinner) {
