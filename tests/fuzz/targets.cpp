@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/fuzz/targets.h"
+
+namespace tenpak::fuzz {
+
+const std::vector<Target>& targets() {
+    static const std::vector<Target> all{
+        {"safetensors", safetensors_target, safetensors_seeds},
+        {"manifest", manifest_target, manifest_seeds},
+        {"artifact", artifact_target, artifact_seeds},
+        {"bundle", bundle_target, bundle_seeds},
+    };
+    return all;
+}
+
+}  // namespace tenpak::fuzz

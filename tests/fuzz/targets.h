@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each fuzz target does with one input. The same functions run under libFuzzer (preset fuzz) and, with a fixed
+// sequence of mutations, in every CI run (replay_test.cpp). A broken promise ends the program (std::abort).
+#pragma once
+#include <cstddef>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace tenpak::fuzz {
+
+using Input = std::span<const std::byte>;
+
+void safetensors_target(Input input);  ///< the header of a .safetensors file
+void manifest_target(Input input);     ///< manifest.json, as it is and in canonical form
+void artifact_target(Input input);     ///< a .tnpk file, as it is and with a header made right for it
+void bundle_target(Input input);       ///< signature.sig and model.sig, their payloads and the HMAC document
+
+struct Target {
+    const char* name;
+    void (*run)(Input);
+    std::vector<std::string> (*seeds)();  ///< valid inputs to start from
+};
+const std::vector<Target>& targets();
+
+std::vector<std::string> safetensors_seeds();
+std::vector<std::string> manifest_seeds();
+std::vector<std::string> artifact_seeds();
+std::vector<std::string> bundle_seeds();
+
+}  // namespace tenpak::fuzz
