@@ -55,6 +55,11 @@ Result<int> run(const Context& ctx, const Options& o) {
         return make_error(ErrorCode::kInvalidArgument, "candidate fp16 is the model itself: there is nothing to quantize", {}, "Name another candidate");
     }
     TENPAK_ASSIGN(const auto source, ModelDirectory::open(o.model));
+    // An output that cannot be written is refused before minutes of work; the probe vanishes at once.
+    TENPAK_RETURN_IF_ERROR([&]() -> Status {
+        TENPAK_ASSIGN(const AtomicDirectory probe, AtomicDirectory::create(o.output));
+        return {};
+    }());
     std::string file;
     std::vector<model::Token> tokens;
     if (candidate.needs_calibration()) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <new>
 
+#include "core/base/json.h"
 #include "core/quant/calibration.h"
 #include "core/quant/quantizer.h"
 
@@ -51,6 +52,16 @@ Status run_calibrated(Job& job, std::span<const model::Token> text, const Calibr
     return job.result.candidate.method == Method::kAwq ? quantize_awq(job, *model, windows) : quantize_gptq(job, *model, windows);
 }
 
+Status refuse_quantized(const ModelSource& source) {
+    const std::string where = source.id() + "/config.json";
+    TENPAK_ASSIGN(const Bytes raw, source.read_side_file("config.json"));
+    TENPAK_ASSIGN(const Json config, parse_json(as_text(raw), where));
+    if (config.is_object() && !config.value("quantization_config", Json()).is_null()) {
+        return make_error(ErrorCode::kUnsupported, "the model is quantized already", where, "Start from the 16-bit model");
+    }
+    return {};
+}
+
 Result<QuantizedModel> run(std::shared_ptr<const ModelSource> source, const Candidate& candidate, std::span<const model::Token> calibration,
                            const CalibrationOptions& options, compute::Backend& backend, const JobContext& ctx) {
     const auto begin = std::chrono::steady_clock::now();
@@ -59,6 +70,7 @@ Result<QuantizedModel> run(std::shared_ptr<const ModelSource> source, const Cand
     }
     Job job;
     TENPAK_ASSIGN(job.config, model::read_config(*source));
+    TENPAK_RETURN_IF_ERROR(refuse_quantized(*source));
     job.source = std::move(source);
     job.ctx = ctx;
     job.result.candidate = candidate;

@@ -178,6 +178,9 @@ TEST(Quantize, ExportAndImportGiveTheSameModel) {
             return out;
         };
         EXPECT_EQ(run(source, q->weights), run(exported, *back)) << name;
+        const auto again = quantize(exported, *find_candidate("int8"), {}, few(), *backend, {});
+        ASSERT_FALSE(again.ok());
+        EXPECT_NE(again.error().text().find("quantized already"), std::string::npos) << again.error().text();
     }
 }
 

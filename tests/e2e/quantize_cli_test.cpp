@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// `tenpak quantize` as a user runs it: the keys of design section 4, refusals with their exit codes, nothing left behind.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/run_program.h"
+
+using namespace tenpak;
+using nlohmann::json;
+
+namespace {
+
+test::Finished tenpak_quantize(std::vector<std::string> args) {
+    args.insert(args.begin(), "quantize");
+    args.insert(args.end(), {"--json", "--quiet"});
+    return test::run_program(test::bin_dir() / "tenpak", args);
+}
+std::string sample(const char* part) { return (test::sample_dir() / part).string(); }
+
+}  // namespace
+
+TEST(QuantizeCli, WritesADirectoryAndSaysWhatItIs) {
+    const test::TempDir dir;
+    const auto r = tenpak_quantize({sample("base"), "--candidate", "int8_g128", "-o", (dir / "out").string(), "--layout", "compressed-tensors"});
+    ASSERT_EQ(r.code, 0) << r.err;
+    const json j = json::parse(r.out);
+    EXPECT_EQ(j["candidate"], "int8_g128");
+    EXPECT_EQ(j["layout"], "compressed-tensors");
+    EXPECT_DOUBLE_EQ(j["bits_per_weight"].get<double>(), 8.125);
+    EXPECT_NEAR(j["compression"].get<double>(), j["baseline_bytes"].get<double>() / j["stored_bytes"].get<double>(), 1e-9);
+    EXPECT_GT(j["seconds"].get<double>(), 0.0);
+    EXPECT_EQ(j["tensors"].size(), 28u);
+    // What was promised is what lies there, but for headers and the shapes that the layout repeats.
+    const auto size = std::filesystem::file_size(dir / "out" / "model.safetensors");
+    EXPECT_NEAR(static_cast<double>(size), j["stored_bytes"].get<double>(), 20000.0);
+    for (const char* file : {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"}) EXPECT_TRUE(std::filesystem::exists(dir / "out" / file)) << file;
+}
+
+TEST(QuantizeCli, FindsTheSamplesOwnCalibrationText) {
+    const test::TempDir dir;
+    const auto r = tenpak_quantize({sample("base"), "--candidate", "gptq_g128", "-o", (dir / "out").string()});
+    ASSERT_EQ(r.code, 0) << r.err;
+    const json j = json::parse(r.out);
+    EXPECT_NE(j["calibration"].get<std::string>().find("calibration.txt"), std::string::npos);
+    EXPECT_GT(j["calibration_tokens"].get<int>(), 16384);
+    for (const auto& t : j["tensors"]) EXPECT_LT(t["relative_error"].get<double>(), t["nearest_error"].get<double>()) << t["name"];
+}
+
+TEST(QuantizeCli, RefusesWithOneLineAndTheRightCode) {
+    const test::TempDir dir;
+    const auto short_text = dir.write("short.txt", "too short");
+    dir.write("full/file", "x");
+    const std::string out = (dir / "out").string(), base = sample("base");
+    struct Case { std::vector<std::string> args; int code; const char* says; };
+    const std::vector<Case> cases = {
+        {{base, "--candidate", "int5", "-o", out}, 2, "gptq_g128"},
+        {{base, "--candidate", "fp16", "-o", out}, 2, "nothing to quantize"},
+        {{base, "-o", out}, 2, "candidate"},
+        {{base, "--candidate", "awq_g128", "-o", out, "--layout", "gguf"}, 1, "not built yet"},
+        {{base, "--candidate", "awq_g128", "-o", (dir / "full").string()}, 2, "not an empty folder"},
+        {{base, "--candidate", "awq_g128", "-o", (dir / "no/such/folder/x").string()}, 1, "cannot create"},
+        {{base, "--candidate", "awq_g128", "-o", out, "--calibration", short_text.string()}, 2, "too short"},
+        {{base, "--candidate", "awq_g128", "-o", out, "--calibration", "/nonexistent"}, 1, "/nonexistent"},
+        {{"/nonexistent", "--candidate", "int8", "-o", out}, 1, "/nonexistent"},
+    };
+    for (const Case& c : cases) {
+        const auto r = tenpak_quantize(c.args);
+        EXPECT_EQ(r.code, c.code) << r.err;
+        EXPECT_NE(r.err.find(c.says), std::string::npos) << r.err;
+        EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << r.err;
+        EXPECT_FALSE(std::filesystem::exists(out));
+    }
+}
