@@ -2,6 +2,7 @@
 // `tenpak quantize` as a user runs it: the keys of design section 4, refusals with their exit codes, nothing left behind.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/run_program.h"
