@@ -4,6 +4,7 @@
 // "primary", "quiet" (no frame), "segment" (part of a Segmented).
 #pragma once
 #include <QProxyStyle>
+#include <QStyleOption>
 
 namespace tenpak::ui {
 
