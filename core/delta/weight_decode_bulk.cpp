@@ -6,8 +6,10 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #define TENPAK_BULK_AVX512 1
 // GCC 12 says so of the undefined operands inside its own intrinsics (GCC bug 105593).
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #include <immintrin.h>
 #endif
 

@@ -89,7 +89,7 @@ void count_absolute(FineCounts& counts, const FloatLayout& l, std::span<const st
     const std::size_t n = raw.size() / sizeof(Word), fine = counts.absolute.size();
     const Alphabet alphabet = counts.absolute;
     if (base.empty()) {
-        counts.absolute_counts.assign(fine * l.exponents(), 0);
+        counts.absolute_counts.assign(fine, 0);
         counts.has_absolute[0] = 1;
         counts.weights[0] = static_cast<std::uint32_t>(n);
         for (std::size_t i = 0; i < n; ++i) ++counts.absolute_counts[alphabet.absolute_symbol(load_weight<Word>(raw.data(), i) >> l.dropped)];
@@ -98,9 +98,10 @@ void count_absolute(FineCounts& counts, const FloatLayout& l, std::span<const st
     counts.has_absolute = nearly_unpredicted(counts, l);
     const auto last = std::find(counts.has_absolute.rbegin(), counts.has_absolute.rend(), 1);
     if (last == counts.has_absolute.rend()) return;
-    counts.absolute_counts.assign(fine * l.exponents(), 0);
     // They are the low exponents, and few weights have those.
-    const auto limit = static_cast<std::uint32_t>(static_cast<std::size_t>(counts.has_absolute.rend() - last) * counts.anchored.size());
+    const auto rows = static_cast<std::size_t>(counts.has_absolute.rend() - last);
+    const auto limit = static_cast<std::uint32_t>(rows * counts.anchored.size());
+    counts.absolute_counts.assign(fine * rows, 0);
     for (std::size_t i = 0; i < n; ++i) {
         if (index[i] >= limit) continue;
         const Weight<Word> w(raw.data(), base.data(), i, l);

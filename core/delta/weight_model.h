@@ -32,7 +32,7 @@ struct WeightModel {
 };
 
 /// Counts at the finest detail: [exponent of the base][fine symbol]. Without a base all weights count under exponent 0
-/// and only `absolute` is filled.
+/// and only `absolute` is filled. `absolute_counts` ends with the last exponent that has them.
 struct FineCounts {
     Alphabet anchored, absolute;
     std::vector<std::uint32_t> anchored_counts, absolute_counts;
