@@ -11,6 +11,7 @@
 #include "core/artifact/artifact.h"
 #include "core/delta/estimate.h"
 #include "core/delta/reconstruct.h"
+#include "core/signing/signing.h"
 
 namespace tenpak::cli {
 
@@ -19,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-    std::string base, fine_tune, artifact, output, mode = "lossless", form = "file", verify = "stored";
+    std::string base, fine_tune, artifact, output, mode = "lossless", form = "file", verify = "stored", sign_key, passphrase_file;
     bool stream = false, verify_base = false;
     unsigned rank = 0, threads = 0;
 };
@@ -78,11 +79,22 @@ Result<int> run_compress(const Context& ctx, const Options& o) {
     TENPAK_ASSIGN(const auto fine, open_fine_tune(o.fine_tune));
     ArtifactOptions artifact_options;
     artifact_options.form = o.form == "dir" ? ArtifactForm::kDirectory : ArtifactForm::kFile;
+    ArtifactWriter::Signer signer;
+    if (!o.sign_key.empty()) {  // before the work: a wrong passphrase must not cost an hour
+        signing::SigningKey key;
+        key.private_key = o.sign_key;
+        if (!o.passphrase_file.empty()) {
+            TENPAK_ASSIGN(const std::string text, read_text_file(o.passphrase_file, 4096));
+            key.passphrase = text.substr(0, text.find_first_of("\r\n"));  // the first line
+        }
+        TENPAK_ASSIGN(signer, signing::make_signer(key, fine->id()));
+        artifact_options.signature_scheme = signing::scheme_of(key);
+    }
     TENPAK_ASSIGN(const auto writer, ArtifactWriter::create(o.output, artifact_options));
     delta::CompressOptions options;
     options.threads = o.threads;
     TENPAK_ASSIGN(const delta::CompressReport r, delta::compress(*base, *fine, *writer, options, ctx.job));
-    TENPAK_ASSIGN(const auto artifact, writer->finish({}, ctx.job));
+    TENPAK_ASSIGN(const auto artifact, writer->finish(signer, ctx.job));
     // What was written is rebuilt and compared with every file's hash before it is called done.
     const auto verified = delta::verify_rebuild(*artifact, base.get(), {}, ctx.job);
     if (!verified.ok()) {
@@ -104,7 +116,7 @@ Result<int> run_compress(const Context& ctx, const Options& o) {
     print_result(ctx,
                  {{"output", o.output}, {"raw_bytes", r.raw_bytes}, {"stored_bytes", stored}, {"saved_fraction", saved(static_cast<double>(stored), r.raw_bytes)},
                   {"bits_per_weight", bits}, {"seconds", seconds}, {"methods", std::move(methods)}, {"lossless", true}, {"max_abs_error", 0.0},
-                  {"files", verified->files}, {"verified", "full"}},
+                  {"files", verified->files}, {"verified", "full"}, {"signature_scheme", artifact->signature_scheme()}},
                  o.output + ": " + format_bytes(static_cast<double>(stored)) + " of " + format_bytes(static_cast<double>(r.raw_bytes)) + ", " +
                      format_percent(saved(static_cast<double>(stored), r.raw_bytes)) + " smaller, " + bits_text + " bit per weight, in " + format_duration(seconds) + "\n" +
                      "by method: " + method_text + "\n" + "lossless: rebuilt and compared, " + std::to_string(verified->files) + " of " + std::to_string(fine->files().size()) +
@@ -149,6 +161,8 @@ void add_delta(CLI::App& app, Context& ctx) {
     compress->add_option("--mode", o->mode, "lossless (int8, int4, bit1 and lowrank are not built yet)")->check(CLI::IsMember({"lossless", "int8", "int4", "bit1", "lowrank"}));
     compress->add_option("--rank", o->rank, "Rank of --mode lowrank");
     compress->add_option("--form", o->form, "One file or a folder")->check(CLI::IsMember({"file", "dir"}));
+    compress->add_option("--sign-key", o->sign_key, "Sign with this private key (tenpak artifact keygen makes one)");
+    compress->add_option("--passphrase-file", o->passphrase_file, "File with the key's passphrase");
     compress->add_option("--threads", o->threads, "Threads (0: all usable CPUs)");
     compress->callback([&ctx, o] { ctx.run = [&ctx, o] { return run_compress(ctx, *o); }; });
 

@@ -120,6 +120,19 @@ TEST_F(DeltaCli, FolderFormAndPlainText) {
     EXPECT_EQ(read_tree(dir_ / "out"), read_tree(dir_ / "ft"));
 }
 
+TEST_F(DeltaCli, SignsWhatItWrites) {
+    test::write_model_pair(dir_.path(), {.layers = 1});
+    ASSERT_EQ(tenpak({"artifact", "keygen", "-o", at("keys")}).code, 0);
+    const Outcome c = tenpak({"delta", "compress", at("base"), at("ft"), "-o", at("x.tnpk"), "--sign-key", at("keys/tenpak.key"), "--json"});
+    ASSERT_EQ(c.code, 0) << c.err;
+    EXPECT_EQ(c.json["stored_bytes"].get<std::uint64_t>(), std::filesystem::file_size(dir_ / "x.tnpk"));
+    const Outcome v = tenpak({"artifact", "verify", at("x.tnpk"), "--public-key", at("keys/tenpak.pub"), "--json"});
+    ASSERT_EQ(v.code, 0) << v.err << v.out;
+    EXPECT_TRUE(v.json["verified"].get<bool>());
+    expect_refused({"delta", "compress", at("base"), at("ft"), "-o", at("y.tnpk"), "--sign-key", at("keys/tenpak.pub")}, 1, "malformed");
+    EXPECT_FALSE(std::filesystem::exists(dir_ / "y.tnpk"));
+}
+
 TEST_F(DeltaCli, NanAndInfinityAreWeightsLikeOthers) {
     test::write_model_pair(dir_.path(), {});
     for (const char* m : {"base/model.safetensors", "ft/model.safetensors"}) {
