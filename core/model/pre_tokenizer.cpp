@@ -103,7 +103,7 @@ Result<std::vector<std::string>> PreTokenizer::words(std::string_view text) cons
     for (const Step& step : steps_) {
         std::vector<std::string> next;
         for (std::string& piece : pieces) {
-            if (step.prefix_space && piece.front() != ' ') piece.insert(0, " ");
+            if (step.prefix_space && piece.front() != ' ') piece.insert(piece.begin(), ' ');
             if (!step.regex) {
                 next.push_back(std::move(piece));
                 continue;

@@ -19,7 +19,9 @@ constexpr std::uint64_t kMaxSize = (std::uint64_t{1} << 48) - 1;
 
 std::string shorten(std::string_view s) {
     constexpr std::size_t kShown = 200;
-    return s.size() <= kShown ? std::string(s) : std::string(s.substr(0, kShown)) + "…";
+    std::string out(s.substr(0, kShown));
+    if (s.size() > kShown) out.append("…");
+    return out;
 }
 
 class HeaderSax : public nlohmann::json_sax<Json> {
