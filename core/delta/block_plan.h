@@ -10,8 +10,8 @@
 
 namespace tenpak::delta {
 
-/// Bytes outside tensors (headers, side files) are cut at this size.
-inline constexpr std::uint64_t kSideBlockBytes = 4u << 20;
+/// Bytes outside tensors (headers, side files) are cut at this size: what zstd does to one block cannot be stopped.
+inline constexpr std::uint64_t kSideBlockBytes = 1u << 20;
 
 /// One block before it is read: a piece of a file that lies in one tensor or in none.
 struct PlannedBlock {

@@ -17,7 +17,7 @@ ZSTD_DCtx* thread_decoder() {
 
 }  // namespace
 
-int zstd_level(std::size_t size, bool text_like) { return !text_like ? 3 : size <= (1u << 20) ? 19 : 15; }
+int zstd_level(std::size_t size, bool text_like) { return !text_like ? 3 : size <= (256u << 10) ? 19 : 12; }
 
 bool zstd_encode(std::span<const std::byte> raw, int level, Bytes& out) {
     const std::size_t begin = out.size();
