@@ -29,7 +29,10 @@ std::shared_ptr<const ModelDirectory> open(const fs::path& p) {
 /// Every test has a cache of its own.
 class Compress : public testing::Test {
    protected:
-    void SetUp() override { setenv("XDG_CACHE_HOME", (dir_ / "cache").c_str(), 1); }
+    void SetUp() override {
+        fs::create_directories(dir_ / "cache");  // hashes are kept once files are a second old: the folder must not appear in between
+        setenv("XDG_CACHE_HOME", (dir_ / "cache").c_str(), 1);
+    }
     CompressReport compress_pair(MemoryBlocks& blocks, const CompressOptions& options = {}) {
         base_ = open(dir_ / "base");
         fine_ = open(dir_ / "ft");
