@@ -144,7 +144,7 @@ QVariant CandidateModel::headerData(int section, Qt::Orientation orientation, in
         case CandidateColumn::kThroughput: return tr("tok/s");
         case CandidateColumn::kMemory: return tr("Memory");
         case CandidateColumn::kSmaller: return tr("Smaller");
-        case CandidateColumn::kCost: return tr("$ per 1M tokens");
+        case CandidateColumn::kCost: return tr("$ / 1M tok");
         case CandidateColumn::kVerdict: return tr("Verdict");
         default: return {};
     }

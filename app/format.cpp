@@ -81,7 +81,12 @@ QString estimatedBytes(double value, double low, double high) {
     return QStringLiteral("\u2248") + kNoBreak + bytes(value, digits);
 }
 
-QString byteRange(double low, double high) { return bytes(low) + QStringLiteral(" \u2013 ") + bytes(high); }
+QString byteRange(double low, double high) {
+    // A narrow range still shows that it is one.
+    int digits = 3;
+    while (digits < 5 && low != high && bytes(low, digits) == bytes(high, digits)) ++digits;
+    return bytes(low, digits) + QStringLiteral(" \u2013 ") + bytes(high, digits);
+}
 
 QString bytesPerSecond(double rate) {
     if (!std::isfinite(rate)) return kDash;

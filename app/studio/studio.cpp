@@ -108,7 +108,9 @@ void Studio::refreshNow() {
     }
     if (what & kPair) m_window->setPair(m_pair->state());
     if (what & (kPair | kDelta)) {
-        const app::DeltaViewState s = withBanner(app::deltaViewState(*m_pair, *m_estimate, *m_compress), Page::kDelta);
+        app::DeltaViewState s = withBanner(app::deltaViewState(*m_pair, *m_estimate, *m_compress), Page::kDelta);
+        // An artifact made earlier can be rebuilt without compressing again.
+        if (s.artifactPath.isEmpty() && s.pair.complete() && QFileInfo::exists(m_project.data().artifact)) s.artifactPath = m_project.data().artifact;
         m_tensorModel.setEstimate(s.phase == app::DeltaViewState::Phase::kMisfit ? nullptr : s.estimate);
         m_window->deltaPage()->setState(s);
     }

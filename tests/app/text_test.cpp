@@ -31,6 +31,7 @@ class TextTest : public QObject {
         row(format::estimatedBytes(757.4e6, 757.4e6, 757.4e6), "757\u00A0MB");
         row(format::estimatedBytes(7.574e6, 4e6, 11e6), "≈\u00A07.6\u00A0MB");
         row(format::byteRange(737e6, 798e6), "737\u00A0MB – 798\u00A0MB");
+        row(format::byteRange(2.9791e6, 2.9814e6), "2.979\u00A0MB – 2.981\u00A0MB");
         row(format::bytesPerSecond(0.83e9), "0.83\u00A0GB/s");
         row(format::percent(65.5), "65.5\u202F%");
         row(format::signedPercent(1.31), "+1.31\u202F%");

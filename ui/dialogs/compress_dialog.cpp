@@ -89,7 +89,9 @@ CompressDialog::CompressDialog(const app::CompressDialogState& state, QWidget* p
     d->passphrase->setPlaceholderText(tr("Passphrase (optional)"));
     d->passphrase->setTextMargins(7, 0, 7, 0);
     d->readBack->setObjectName(QStringLiteral("compressReadBack"));
-    d->readBack->setChecked(state.request.readBack);
+    d->readBack->setChecked(true);
+    d->readBack->setEnabled(false);
+    d->readBack->setToolTip(tr("Always done: an artifact is put in place only after it was read back"));
     d->rebuild->setObjectName(QStringLiteral("compressRebuild"));
     d->rebuild->setChecked(state.request.rebuildAndCompare && state.canRebuild);
     d->rebuild->setVisible(state.canRebuild);

@@ -231,7 +231,7 @@ void SweepPage::focusFilter() { d->table->setFocus(Qt::ShortcutFocusReason); }
 
 void SweepPage::setCandidateModel(QAbstractItemModel* model) {
     d->order.setSourceModel(model);
-    d->table->setColumns({36, 116, 132, 66, 66, 76, 70, 104, 172}, app::CandidateColumn::kVerdict);
+    d->table->setColumns({32, 104, 124, 60, 60, 72, 64, 84, 172}, app::CandidateColumn::kVerdict);
     d->table->horizontalHeader()->setSectionResizeMode(app::CandidateColumn::kMark, QHeaderView::Fixed);
 }
 
