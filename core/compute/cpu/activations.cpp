@@ -31,24 +31,41 @@ const float* PaddedRows::prepare(const Panels& w, const float* x, std::uint32_t 
     return rows;
 }
 
-Int8Rows Int8Quantizer::quantize(const Panels& w, const float* x, std::uint32_t tokens) {
-    std::int8_t* codes = require(codes_, std::size_t{tokens} * w.padded);
-    float* scales = require(scales_, tokens);
-    for (std::size_t t = 0; t < tokens; ++t) {
-        const float* row = x + t * w.columns;
-        float top = 0;
-        for (std::size_t c = 0; c < w.columns; ++c) top = std::max(top, std::fabs(row[c]));
-        const float scale = top / 127.0f, inverse = top > 0 ? 127.0f / top : 0.0f;
-        std::int8_t* to = codes + t * w.padded;
-        // Adding 1.5 * 2^23 rounds half to even; |x * inverse| <= 127 up to rounding.
-        for (std::size_t c = 0; c < w.columns; ++c) {
-            const float r = (row[c] * inverse + 12582912.0f) - 12582912.0f;
-            to[c] = static_cast<std::int8_t>(static_cast<std::int32_t>(r));
-        }
-        std::memset(to + w.columns, 0, w.padded - w.columns);
-        scales[t] = scale;
+Int8Rows Int8Quantizer::prepare(const Panels& w, std::uint32_t tokens) {
+    const std::int8_t* codes = require(codes_, std::size_t{tokens} * w.padded);
+    return {codes, require(scales_, tokens), w.padded};
+}
+
+void Int8Quantizer::row(const Panels& w, const float* x, std::size_t token) {
+    const float* row = x + token * w.columns;
+    float top = 0;
+    for (std::size_t c = 0; c < w.columns; ++c) {
+        const float a = std::fabs(row[c]);
+        top = a > top ? a : top;
     }
-    return {codes, scales, w.padded};
+    const float inverse = top > 0 ? 127.0f / top : 0.0f;
+    std::int8_t* to = codes_.data() + token * w.padded;
+    // Adding 1.5 * 2^23 rounds half to even; |x * inverse| <= 127 up to rounding.
+    for (std::size_t c = 0; c < w.columns; ++c) {
+        const float r = (row[c] * inverse + 12582912.0f) - 12582912.0f;
+        to[c] = static_cast<std::int8_t>(static_cast<std::int32_t>(r));
+    }
+    std::memset(to + w.columns, 0, w.padded - w.columns);
+    scales_.data()[token] = top / 127.0f;
+}
+
+Int16Rows Int16Quantizer::prepare(const Panels& w, std::uint32_t tokens) {
+    const std::size_t codes = std::size_t{tokens} * w.padded, groups = std::size_t{tokens} * w.groups;
+    require(hi_, codes);
+    require(lo_, codes);
+    require(scales_, groups);
+    require(sums_, groups);
+    return {hi_.data(), lo_.data(), scales_.data(), sums_.data(), w.padded, w.groups};
+}
+
+void Int16Quantizer::row(const Kernels& kernels, const Panels& w, const float* x, std::size_t token) {
+    kernels.quantize16(x + token * w.columns, w.groups, w.group, w.group_padded, hi_.data() + token * w.padded, lo_.data() + token * w.padded,
+                       scales_.data() + token * w.groups, sums_.data() + token * w.groups);
 }
 
 }  // namespace tenpak::compute::cpu

@@ -15,14 +15,27 @@ class PaddedRows {
     AlignedBuffer<float> rows_;
 };
 
+/// Makes room, then fills one token's row at a time (by any thread).
 class Int8Quantizer {
    public:
-    Int8Rows quantize(const Panels& w, const float* x, std::uint32_t tokens);
+    Int8Rows prepare(const Panels& w, std::uint32_t tokens);
+    void row(const Panels& w, const float* x, std::size_t token);
     std::size_t bytes() const { return codes_.bytes() + scales_.bytes(); }
 
    private:
     AlignedBuffer<std::int8_t> codes_;
     AlignedBuffer<float> scales_;
+};
+
+class Int16Quantizer {
+   public:
+    Int16Rows prepare(const Panels& w, std::uint32_t tokens);
+    void row(const Kernels& kernels, const Panels& w, const float* x, std::size_t token);
+    std::size_t bytes() const { return hi_.bytes() + lo_.bytes() + scales_.bytes() + sums_.bytes(); }
+
+   private:
+    AlignedBuffer<std::int8_t> hi_, lo_;
+    AlignedBuffer<float> scales_, sums_;
 };
 
 }  // namespace tenpak::compute::cpu

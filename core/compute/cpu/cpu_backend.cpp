@@ -21,6 +21,7 @@ constexpr std::uint64_t kInlineWork = 64 * 1024;
 
 const Kernels& pick(const CpuFeatures& f) {
 #if defined(__x86_64__)
+    if (f.avx512_vnni) return kernels_vnni();
     if (f.avx512) return kernels_avx512();
     if (f.avx2) return kernels_avx2();
 #endif
@@ -42,7 +43,7 @@ class CpuBackend final : public Backend {
     }
     unsigned threads() const override { return pool_.size(); }
     std::uint64_t workspace_bytes() const override {
-        std::uint64_t bytes = padded_.bytes() + int8_rows_.bytes();
+        std::uint64_t bytes = padded_.bytes() + int8_rows_.bytes() + int16_rows_.bytes();
         for (const auto& s : scratch_) bytes += s.bytes();
         return bytes;
     }
@@ -51,7 +52,8 @@ class CpuBackend final : public Backend {
         try {
             TENPAK_ASSIGN(auto panels, pack_panels(weight, pool_));
             panels->kernel_name = std::string(weight_format_name(weight.format)) +
-                                  (panels->grouped() ? " " + std::to_string(panels->group) : "") + " " + kernels_.name;
+                                  (panels->grouped() ? " " + std::to_string(panels->group) : "") + " " + kernels_.name +
+                                  (uses_int16(*panels) ? ", 16-bit activations" : "");
             return std::unique_ptr<PackedLinear>(std::move(panels));
         } catch (const std::bad_alloc&) {
             return make_error(ErrorCode::kOutOfMemory, "no memory to pack a weight");
@@ -60,25 +62,11 @@ class CpuBackend final : public Backend {
 
     void linear(const PackedLinear& packed, const float* x, std::uint32_t tokens, float* y) override {
         const auto& w = static_cast<const Panels&>(packed);
-        if (tokens == 0) return;
-        if (w.format == WeightFormat::kInt8Channel) {
-            const Int8Rows rows = int8_rows_.quantize(w, x, tokens);
-            run_panels(w, tokens, 4, [&](std::size_t first, std::size_t last, unsigned) {
-                kernels_.int8(w, first, last, rows, tokens, y, w.rows);
-            });
-            return;
+        // As many tokens at a time as keep their activations in the second-level cache beside the panels.
+        const std::uint32_t chunk = std::max<std::uint32_t>(96, (1u << 20) / 4 / w.padded / 12 * 12);
+        for (std::uint32_t t = 0; t < tokens; t += chunk) {
+            linear_chunk(w, x + std::size_t{t} * w.columns, std::min(chunk, tokens - t), y + std::size_t{t} * w.rows);
         }
-        const float* prepared = padded_.prepare(w, x, tokens);
-        if (tokens <= kSmallTokens) {
-            run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) {
-                kernels_.small(w, first, last, prepared, tokens, y, w.rows);
-            });
-            return;
-        }
-        for (auto& s : scratch_) s.resize(std::size_t{w.padded} * kLanes);
-        run_panels(w, tokens, 1, [&](std::size_t first, std::size_t last, unsigned worker) {
-            kernels_.large(w, first, last, prepared, tokens, y, w.rows, scratch_[worker].data());
-        });
     }
 
     void rms_norm(const float* x, const float* weight, float eps, std::uint32_t tokens, std::uint32_t dim, float* y) override {
@@ -136,6 +124,31 @@ class CpuBackend final : public Backend {
     }
 
    private:
+    void linear_chunk(const Panels& w, const float* x, std::uint32_t tokens, float* y) {
+        if (w.format == WeightFormat::kInt8Channel) {
+            const Int8Rows rows = int8_rows_.prepare(w, tokens);
+            split(tokens, w.columns * 2ull, [&](std::size_t t) { int8_rows_.row(w, x, t); });
+            run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.int8(w, first, last, rows, tokens, y, w.rows); });
+            return;
+        }
+        if (uses_int16(w)) {
+            const Int16Rows rows = int16_rows_.prepare(w, tokens);
+            split(tokens, w.columns * 2ull, [&](std::size_t t) { int16_rows_.row(kernels_, w, x, t); });
+            run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.grouped(w, first, last, rows, tokens, y, w.rows); });
+            return;
+        }
+        const float* prepared = padded_.prepare(w, x, tokens);
+        if (tokens <= kSmallTokens) {
+            run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.small(w, first, last, prepared, tokens, y, w.rows); });
+            return;
+        }
+        for (auto& s : scratch_) s.resize(std::size_t{w.padded} * kLanes * 2);
+        run_panels(w, tokens, 2, [&](std::size_t first, std::size_t last, unsigned worker) {
+            kernels_.large(w, first, last, prepared, tokens, y, w.rows, scratch_[worker].data());
+        });
+    }
+    bool uses_int16(const Panels& w) const { return w.grouped() && kernels_.grouped != nullptr && w.group_padded <= kMaxInt16Group; }
+
     template <class Body>
     void run(std::size_t tasks, std::uint64_t work, const Body& body) {
         if (work < kInlineWork || tasks == 1) {
@@ -171,6 +184,7 @@ class CpuBackend final : public Backend {
     ThreadPool pool_;
     PaddedRows padded_;
     Int8Quantizer int8_rows_;
+    Int16Quantizer int16_rows_;
     RopeTable rope_;
     std::vector<AlignedBuffer<float>> scratch_;  // one a worker
 };

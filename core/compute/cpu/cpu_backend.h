@@ -22,8 +22,10 @@ const CpuFeatures& cpu_features();
 /// Precision of linear(), with W exactly what the codes stand for (LinearWeight::dequantize) and sums in fp32:
 ///   fp32             always W x in fp32 (the reference path)
 ///   int8 per channel x is quantized per token to int8 (part of the format), sums are exact
-///   all others       few tokens: x in fp32, or, for groups on AVX-512 VNNI, in 16-bit integers per token and group;
-///                    many tokens: x in fp32, or rounded to bf16 where AMX runs. PackedLinear::kernel() says which.
+///   int4, int8 group x in 16-bit integers, one scale a token and group, on AVX-512 VNNI (error at most 1/65000 of the
+///                    group's largest value, less than rounding to bf16 makes); in fp32 on other levels
+///   bf16, fp16       x in fp32
+/// AMX is detected and named but not used yet.
 std::unique_ptr<Backend> make_cpu_backend(unsigned threads = 0);
 /// The same with fewer instruction sets than there are (tests, comparisons). `use` must be a subset of cpu_features().
 std::unique_ptr<Backend> make_cpu_backend(unsigned threads, const CpuFeatures& use);

@@ -17,15 +17,17 @@ struct Int8Rows {
 };
 
 /// Activations as 16-bit integers, one scale a token and group: x = scale * (256 hi + lo). The rounding error is at most
-/// 2^-16 of the group's largest value, below that of bf16 for all but values 128 times smaller than it.
+/// 1/65000 of the group's largest value; bf16's is 1/512 of each value.
 struct Int16Rows {
-    const std::int8_t* hi = nullptr;      ///< [tokens][stride]
-    const std::int8_t* lo = nullptr;      ///< [tokens][stride]
-    const float* scales = nullptr;        ///< [tokens][groups]
-    const std::int32_t* hi_sums = nullptr;  ///< [tokens][groups]
-    const std::int32_t* lo_sums = nullptr;  ///< [tokens][groups]
+    const std::int8_t* hi = nullptr;  ///< [tokens][stride], zero in the gaps
+    const std::int8_t* lo = nullptr;
+    const float* scales = nullptr;    ///< [tokens][groups]
+    const float* sums = nullptr;      ///< [tokens][groups]: of 256 hi + lo
     std::size_t stride = 0, groups = 0;
 };
+inline constexpr float kInt16Top = 127 * 256.0f;
+/// Longest group whose int32 sums cannot overflow: 255 * 128 * columns < 2^31.
+inline constexpr std::uint32_t kMaxInt16Group = 65536;
 
 struct AttentionWork {
     const float* q = nullptr;  ///< [tokens][heads][head_dim]
@@ -40,13 +42,15 @@ struct Kernels {
     const char* name;  ///< "AVX2"
     /// y[t][row] for the rows of panels [first, last), reading packed codes directly: for few tokens. x[tokens][w.padded].
     void (*small)(const Panels& w, std::size_t first, std::size_t last, const float* x, std::uint32_t tokens, float* y, std::size_t ldy);
-    /// The same for many tokens: unpacks a panel at a time into `scratch` (w.padded * 16 floats).
+    /// The same for many tokens: unpacks two panels at a time into `scratch` (w.padded * 32 floats).
     void (*large)(const Panels& w, std::size_t first, std::size_t last, const float* x, std::uint32_t tokens, float* y, std::size_t ldy,
                   float* scratch);
     /// int8 per channel with int8 activations; int32 sums, exact, the same on every level.
     void (*int8)(const Panels& w, std::size_t first, std::size_t last, const Int8Rows& x, std::uint32_t tokens, float* y, std::size_t ldy);
-    /// Grouped formats with Int16Rows (null where the level has none).
+    /// Grouped formats with Int16Rows (null where the level has none), for any number of tokens.
     void (*grouped)(const Panels& w, std::size_t first, std::size_t last, const Int16Rows& x, std::uint32_t tokens, float* y, std::size_t ldy);
+    /// One token's row for `grouped`: x[groups][group] -> hi, lo [groups][stride].
+    void (*quantize16)(const float* x, std::size_t groups, std::size_t group, std::size_t stride, std::int8_t* hi, std::int8_t* lo, float* scales, float* sums);
     void (*rms_norm)(const float* x, const float* weight, float eps, std::size_t dim, float* y);
     void (*silu_mul)(const float* gate, const float* up, std::size_t n, float* out);
     void (*add)(float* x, const float* y, std::size_t n);

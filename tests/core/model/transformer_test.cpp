@@ -58,8 +58,7 @@ TEST(Transformer, LogitsMatchDoubleOnEveryLevelAndShape) {
                 std::vector<float> logits;
                 const SequenceChunk chunk{0, tokens};
                 ASSERT_TRUE(l->model->forward({&chunk, 1}, cache, LogitsOf::kAll, logits).ok());
-                // 16-bit weights on AMX meet activations rounded to bf16.
-                EXPECT_LT(relative_error(logits, want), f32 || level != "amx" ? 2e-5 : 1e-2) << level << " fp32 " << f32;
+                EXPECT_LT(relative_error(logits, want), 2e-5) << level << " fp32 " << f32;
             }
         }
     }

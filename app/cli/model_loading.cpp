@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/cli/model_loading.h"
+
+#include "core/artifact/artifact.h"
+#include "core/compute/cpu/cpu_backend.h"
+#include "core/base/file.h"
+#include "core/model/tokenizer.h"
+#include "core/quant/export_layout.h"
+
+namespace tenpak::cli {
+
+Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device, unsigned threads) {
+    if (!device.empty() && device != "cpu") {
+        return make_error(ErrorCode::kUnsupported, "device \"" + device + "\" cannot run models yet", {}, "Use --device cpu");
+    }
+    return compute::make_cpu_backend(threads);
+}
+
+Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads) {
+    RunnableModel m;
+    TENPAK_ASSIGN(m.backend, make_backend(device, threads));
+    TENPAK_ASSIGN(m.source, open_model(path, base));
+    // A directory in compressed-tensors layout runs from its packed weights.
+    TENPAK_ASSIGN(const auto overrides, quant::import_quantized(*m.source, ctx.job));
+    TENPAK_ASSIGN(m.transformer, model::Transformer::load(m.source, overrides, *m.backend, {}, ctx.job));
+    return m;
+}
+
+Result<std::vector<model::Token>> read_tokens(const ModelSource& source, const std::string& text_file) {
+    TENPAK_ASSIGN(const std::string text, read_text_file(text_file, 1u << 30));
+    TENPAK_ASSIGN(const auto tokenizer, model::load_tokenizer(source));
+    auto tokens = tokenizer->encode(text, true);
+    if (tokens.ok()) return tokens;
+    Error e = std::move(tokens).error();
+    if (e.where.empty()) e.where = text_file;
+    return e;
+}
+
+}  // namespace tenpak::cli
