@@ -6,12 +6,13 @@
 #include "app/cli/command.h"
 #include "app/cli/model_loading.h"
 #include "core/evaluate/timing.h"
+#include "core/quant/quantize.h"
 
 namespace tenpak::cli {
 namespace {
 
 struct Options {
-    std::string model, base, device, candidate;
+    std::string model, base, device, candidate, calibration;
     unsigned prompt = 128, generate = 0, samples = 300, threads = 0;
     std::vector<unsigned> batches;
 };
@@ -34,11 +35,26 @@ std::string text_of(const evaluate::TimingResult& r, const model::Transformer& m
     return text;
 }
 
-Result<int> run(const Context& ctx, const Options& o) {
-    if (!o.candidate.empty() && o.candidate != "fp16") {
-        return make_error(ErrorCode::kUnsupported, "--candidate " + o.candidate + " is not wired up yet", {}, "Quantize first (tenpak quantize) and bench the result");
+/// The candidate's packed weights in place of the model's own.
+Status apply_candidate(const Context& ctx, const Options& o, RunnableModel& m) {
+    TENPAK_ASSIGN(const quant::Candidate candidate, quant::find_candidate(o.candidate));
+    std::vector<model::Token> tokens;
+    if (candidate.needs_calibration()) {
+        if (o.calibration.empty()) {
+            return make_error(ErrorCode::kInvalidArgument, "candidate " + o.candidate + " needs a calibration text", o.model, "Name one with --calibration FILE");
+        }
+        TENPAK_ASSIGN(tokens, read_tokens(*m.source, o.calibration));
     }
-    TENPAK_ASSIGN(const RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads));
+    TENPAK_ASSIGN(const auto quantized, quant::quantize(m.source, candidate, tokens, {}, *m.backend, ctx.job));
+    m.transformer.reset();  // two copies of the model would be needed otherwise
+    TENPAK_ASSIGN(m.transformer, model::Transformer::load(m.source, quantized.weights, *m.backend, {}, ctx.job));
+    return {};
+}
+
+Result<int> run(const Context& ctx, const Options& o) {
+    const bool candidate = !o.candidate.empty() && o.candidate != "fp16";
+    TENPAK_ASSIGN(RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads));
+    if (candidate) TENPAK_RETURN_IF_ERROR(apply_candidate(ctx, o, m));
     evaluate::TimingOptions options;
     options.prompt = std::min(o.prompt, std::max(1u, m.transformer->config().max_positions / 2));
     options.generate = o.generate;
@@ -53,7 +69,7 @@ Result<int> run(const Context& ctx, const Options& o) {
     print_result(ctx,
                  {{"latency_ms", percentiles_json(first.latency_ms)}, {"samples", first.samples}, {"time_to_first_token_ms", r.time_to_first_token_ms}, {"prefill_tps", r.prefill_tps},
                   {"decode_tps", first.decode_tps}, {"memory_bytes", r.memory_bytes}, {"bandwidth_fraction", r.bandwidth_fraction}, {"backend", r.backend}, {"device", r.device},
-                  {"batch", first.batch}, {"prompt", options.prompt}, {"candidate", "fp16"}, {"batches", std::move(batches)}, {"read_bandwidth", r.read_bandwidth},
+                  {"batch", first.batch}, {"prompt", options.prompt}, {"candidate", candidate ? o.candidate : "fp16"}, {"batches", std::move(batches)}, {"read_bandwidth", r.read_bandwidth},
                   {"weight_bytes", m.transformer->weight_bytes()}, {"kernels", m.transformer->kernels()}},
                  text_of(r, *m.transformer));
     return 0;
@@ -67,6 +83,7 @@ void add_bench(CLI::App& app, Context& ctx) {
     cmd->add_option("MODEL", o->model, "Model directory or .tnpk")->required();
     cmd->add_option("--base", o->base, "Base model, where MODEL is a delta");
     cmd->add_option("--candidate", o->candidate, "Quantize to this candidate first (default: the model as it is)");
+    cmd->add_option("--calibration", o->calibration, "Text that awq and gptq candidates calibrate on");
     cmd->add_option("--prompt", o->prompt, "Tokens of the prompt (default 128, at most half of the context)")->check(CLI::Range(1u, 1u << 20));
     cmd->add_option("--generate", o->generate, "Tokens a round generates (default 64)")->check(CLI::Range(1u, 1u << 20));
     cmd->add_option("--samples", o->samples, "Decode steps to measure (p99 needs 300)")->check(CLI::Range(1u, 1000000u));

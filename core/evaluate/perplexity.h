@@ -34,6 +34,20 @@ Result<PerplexityResult> perplexity(model::Transformer& model, std::span<const m
 struct PairedDelta {
     double percent = 0, low = 0, high = 0;
 };
+/// How near a model's predictions are to another one's on the same windows.
+struct Agreement {
+    double kl_divergence = 0;   ///< mean over scored tokens of sum p_ref (ln p_ref - ln p), nats
+    double top1_agreement = 0;  ///< fraction of tokens where both find the same token likeliest
+};
+struct Comparison {
+    PerplexityResult candidate, reference;
+    Agreement agreement;
+    PairedDelta delta;
+};
+/// Both models in turn over the same windows; both must have the same vocabulary (kMismatch).
+Result<Comparison> compare(model::Transformer& candidate, model::Transformer& reference, std::span<const model::Token> text,
+                           const PerplexityOptions& options, const JobContext& ctx);
+
 Result<PairedDelta> paired_delta(const PerplexityResult& candidate, const PerplexityResult& reference);
 
 }  // namespace tenpak::evaluate

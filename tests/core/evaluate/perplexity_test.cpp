@@ -87,6 +87,51 @@ TEST(Perplexity, ShortAndBadTexts) {
     EXPECT_EQ(perplexity(*l.model, text, {}, {stop.get_token(), {}}).error().code, ErrorCode::kCancelled);
 }
 
+TEST(Perplexity, CompareGivesDivergenceAndAgreement) {
+    Loaded a;
+    const auto text = random_tokens(16 * 5, a.tiny.shape.vocab, 4);
+    const auto same = compare(*a.model, *a.model, text, {16, 0}, {});
+    ASSERT_TRUE(same.ok()) << same.error().text();
+    EXPECT_NEAR(same->agreement.kl_divergence, 0, 1e-9);
+    EXPECT_EQ(same->agreement.top1_agreement, 1);
+    EXPECT_EQ(same->delta.percent, 0);
+    // Another head: its divergence from plain double-precision logits.
+    TinyModel other = a.tiny;
+    for (float& f : other.tensors.at("model.norm.weight")) f *= 1.25f;
+    other.write(a.dir / "other");
+    auto b = model::Transformer::load(*ModelDirectory::open(a.dir / "other"), {}, *a.backend, {true}, {});
+    ASSERT_TRUE(b.ok());
+    for (float& f : other.tensors.at("model.norm.weight")) f = bf16_to_float(float_to_bf16(f));
+    const auto c = compare(**b, *a.model, text, {16, 0}, {});
+    ASSERT_TRUE(c.ok());
+    double kl = 0;
+    int same_top = 0, rows = 0;
+    for (std::size_t w = 0; w < 5; ++w) {
+        const std::vector<model::Token> part(text.begin() + static_cast<std::ptrdiff_t>(w * 16), text.begin() + static_cast<std::ptrdiff_t>(w * 16 + 15));
+        const auto p = a.tiny.logits(part), q = other.logits(part);
+        const std::size_t vocab = a.tiny.shape.vocab;
+        for (std::size_t t = 0; t < 15; ++t, ++rows) {
+            double zp = 0, zq = 0;
+            std::size_t tp = 0, tq = 0;
+            for (std::size_t v = 0; v < vocab; ++v) {
+                zp += std::exp(p[t * vocab + v]);
+                zq += std::exp(q[t * vocab + v]);
+                if (p[t * vocab + v] > p[t * vocab + tp]) tp = v;
+                if (q[t * vocab + v] > q[t * vocab + tq]) tq = v;
+            }
+            for (std::size_t v = 0; v < vocab; ++v) {
+                const double lp = p[t * vocab + v] - std::log(zp), lq = q[t * vocab + v] - std::log(zq);
+                kl += std::exp(lp) * (lp - lq);
+            }
+            same_top += tp == tq ? 1 : 0;
+        }
+    }
+    EXPECT_GT(kl / rows, 1e-3);
+    EXPECT_NEAR(c->agreement.kl_divergence, kl / rows, 1e-3 * kl / rows);
+    EXPECT_NEAR(c->agreement.top1_agreement, static_cast<double>(same_top) / rows, 1e-12);
+    EXPECT_NEAR(c->delta.percent, 100 * (c->candidate.perplexity / c->reference.perplexity - 1), 1e-6);
+}
+
 TEST(Perplexity, PairedDelta) {
     PerplexityResult a, b;
     a.context = b.context = 8;
