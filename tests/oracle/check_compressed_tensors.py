@@ -7,7 +7,7 @@
         --text resources/sample/text/base.txt --candidates int8,int8_g128,rtn_g128,awq_g128,awq_g256,gptq_g128
 
 For each candidate: quantize with tenpak; load with transformers + compressed-tensors in fp32; (1) every weight that the
-library unpacks equals this file's own decoding of the packed words; (2) perplexity (windows of --context tokens, fed alone,
+library unpacks equals this file's own decoding of the packed words (see load() for the exception); (2) perplexity (windows of --context tokens, fed alone,
 context - 1 predictions scored) equals `tenpak eval`'s of the same directory within --tolerance. Exit code 1 if not.
 """
 import argparse
@@ -50,7 +50,8 @@ def decode(tensors, base):
 
 
 def load(path, dense):
-    """`dense`: compressed-tensors 0.15 to 0.20 cannot keep packed zero points packed under transformers."""
+    """`dense`: compressed-tensors 0.15 to 0.20 cannot keep packed zero points packed under transformers. Then the library
+    multiplies codes and scales in bf16, so its weights may differ by half a unit in the last place: 2^-8 of the largest."""
     config = CompressedTensorsConfig(dequantize=True) if dense else None
     kwargs = {"quantization_config": config} if dense else {}
     return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **kwargs).eval()
@@ -104,7 +105,7 @@ def main():
                     largest = max(largest, (weight - decode(tensors, base)).abs().max().item() / weight.abs().max().item())
             ours = run([args.tenpak, "eval", str(path), "--text", args.text, "--context", str(args.context), "--json", "--quiet"])["perplexity"]
             difference = ours / theirs - 1
-            ok = seen > 0 and largest < 1e-6 and abs(difference) < args.tolerance
+            ok = seen > 0 and largest < (2**-8 if dense else 1e-6) and abs(difference) < args.tolerance
             bad += not ok
             print(f"{name:10s} {'dequantized at load' if dense else 'as it is':19s} {seen} linears, largest weight difference {largest:.1e}; perplexity transformers {theirs:.4f}, "
                   f"tenpak {ours:.4f} ({100 * difference:+.4f} %) {'ok' if ok else 'DIFFERENT'}", flush=True)
