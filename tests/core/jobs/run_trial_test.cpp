@@ -214,7 +214,6 @@ TEST_F(RunTrial, TheWorkerInheritsNoDescriptors) {
     int leak[2];
     ASSERT_EQ(pipe(leak), 0);  // without close-on-exec, as a careless library would
     const auto log = dir_ / "log";
-    std::jthread other;
     const auto pid_file = dir_ / "go";
     const SweepSpec spec = fake::spec_for(dir_, {{"int8", {fake::note(log, "x"), {{"wait_file", pid_file.string()}}, fake::metrics(12, 1, 3, 400)}}});
     std::size_t descriptors = 0;
@@ -222,8 +221,8 @@ TEST_F(RunTrial, TheWorkerInheritsNoDescriptors) {
         while (!std::filesystem::exists(log)) std::this_thread::sleep_for(std::chrono::milliseconds(2));
         for (const auto& p : std::filesystem::directory_iterator("/proc")) {
             std::error_code ec;
-            if (fake::read(p.path() / "cmdline").find("--parent") == std::string::npos) continue;
-            if (fake::read(p.path() / "stat").find(") S " + std::to_string(getpid()) + " ") == std::string::npos) continue;
+            const std::string mine = std::string("--parent") + '\0' + std::to_string(getpid()) + '\0';
+            if (fake::read(p.path() / "cmdline").find(mine) == std::string::npos) continue;
             for ([[maybe_unused]] const auto& d : std::filesystem::directory_iterator(p.path() / "fd", ec)) ++descriptors;
         }
         std::ofstream(pid_file) << "go";
