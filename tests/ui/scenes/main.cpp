@@ -10,6 +10,7 @@
 #include <QTest>
 #include <cstdio>
 
+#include "app/english_plurals.h"
 #include "app/action_registry.h"
 #include "app/candidate_model.h"
 #include "app/files_model.h"
@@ -68,6 +69,8 @@ int main(int argc, char** argv) {
     if (!dir.isEmpty()) QDir().mkpath(dir);
     QLocale::setDefault(QLocale(QLocale::English, QLocale::UnitedStates));
     QApplication::setStyle(new ui::StudioStyle);
+    app::EnglishPlurals plurals;
+    QApplication::installTranslator(&plurals);
 
     const QString suffix = qApp->devicePixelRatio() > 1 ? QStringLiteral("@2x") : QString();
     QList<QSize> sizes = {{1440, 900}, {1280, 720}};
