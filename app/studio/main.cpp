@@ -10,6 +10,7 @@
 #include "app/studio/studio.h"
 #include "ui/shell/main_window.h"
 #include "ui/theme/studio_style.h"
+#include "ui/theme/translations.h"
 
 int main(int argc, char** argv) {
     using namespace tenpak;
@@ -29,6 +30,7 @@ int main(int argc, char** argv) {
     parser.addPositionalArgument(QStringLiteral("what"), QCoreApplication::translate("main", "A base and a fine-tune, a project, or a .tnpk"), QStringLiteral("[BASE FINETUNE | PROJECT | X.tnpk]"));
     parser.process(app);
 
+    ui::installTranslations(app);
     QApplication::setStyle(new ui::StudioStyle);
     const QString folder = qEnvironmentVariable("XDG_CONFIG_HOME", QDir::home().filePath(QStringLiteral(".config")));
     QSettings store(folder + QStringLiteral("/tenpak/studio.ini"), QSettings::IniFormat);

@@ -26,7 +26,6 @@ Studio::Studio(const StudioOptions& options)
     : m_settings(*options.store), m_ownDialogs(options.dialogs ? nullptr : std::make_unique<ui::QtDialogService>()),
       m_dialogs(options.dialogs ? *options.dialogs : *m_ownDialogs), m_worker(app::findWorkerProgram(options.programFolder)),
       m_sample(app::findSample(options.programFolder)), m_recent(m_settings), m_keys(m_settings) {
-    QCoreApplication::installTranslator(&m_plurals);
     m_desktopIsDark = QGuiApplication::palette().color(QPalette::Window).lightness() < 128;
     applyTheme();
     m_pair = std::make_unique<app::PairController>(m_project, m_jobs, m_dialogs, m_settings);

@@ -12,7 +12,6 @@
 #include "app/artifact_controller.h"
 #include "app/candidate_model.h"
 #include "app/compress_controller.h"
-#include "app/english_plurals.h"
 #include "app/estimate_controller.h"
 #include "app/export_controller.h"
 #include "app/files_model.h"
@@ -108,7 +107,6 @@ class Studio : public QObject {
     QString projectPathForPair() const;
     bool isAutomatic(const QString& projectPath) const;
 
-    app::EnglishPlurals m_plurals;
     app::Settings m_settings;
     std::unique_ptr<app::DialogService> m_ownDialogs;
     app::DialogService& m_dialogs;

@@ -4,7 +4,6 @@
 
 #include "app/action_registry.h"
 #include "app/dialog_service.h"
-#include "app/english_plurals.h"
 #include "app/error_text.h"
 #include "app/format.h"
 
@@ -72,15 +71,6 @@ class TextTest : public QObject {
         QFETCH(QString, got);
         QFETCH(QString, want);
         QCOMPARE(got, want);
-    }
-
-    void pluralsAreEnglish() {
-        EnglishPlurals plurals;
-        QCoreApplication::installTranslator(&plurals);
-        QCOMPARE(QCoreApplication::translate("x", "%n file(s) left", nullptr, 1), QStringLiteral("1 file left"));
-        QCOMPARE(QCoreApplication::translate("x", "%n file(s) left", nullptr, 6), QStringLiteral("6 files left"));
-        QCOMPARE(QCoreApplication::translate("x", "Stop"), QStringLiteral("Stop"));
-        QCoreApplication::removeTranslator(&plurals);
     }
 
     void everyErrorCodeHasTitleAndHint() {

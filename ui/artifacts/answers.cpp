@@ -14,12 +14,15 @@ using Rebuild = ArtifactDetails::Rebuild;
 using Base = ArtifactDetails::Base;
 using signing::SignatureState;
 
-QString tr(const char* text, int n = -1) { return QCoreApplication::translate("ArtifactsPage", text, nullptr, n); }
+/// lupdate knows the context by this.
+struct Tr {
+    Q_DECLARE_TR_FUNCTIONS(ArtifactsPage)
+};
 
 QString checkedText(const ArtifactDetails& d) {
-    QString s = d.checkedAt.isValid() ? tr("Checked %1").arg(fmt::when(d.checkedAt)) : tr("Checked");
-    if (d.report.bytes > 0) s += QStringLiteral(", ") + tr("%1 read").arg(fmt::bytes(static_cast<double>(d.report.bytes)));
-    if (d.checkSeconds > 0) s += QLatin1Char(' ') + tr("in %1").arg(fmt::duration(d.checkSeconds));
+    QString s = d.checkedAt.isValid() ? Tr::tr("Checked %1").arg(fmt::when(d.checkedAt)) : Tr::tr("Checked");
+    if (d.report.bytes > 0) s += QStringLiteral(", ") + Tr::tr("%1 read").arg(fmt::bytes(static_cast<double>(d.report.bytes)));
+    if (d.checkSeconds > 0) s += QLatin1Char(' ') + Tr::tr("in %1").arg(fmt::duration(d.checkSeconds));
     return s;
 }
 
@@ -34,44 +37,44 @@ bool isDamaged(const ArtifactDetails& d) { return d.check == Check::kChecked && 
 
 Answer intactAnswer(const ArtifactDetails& d) {
     Answer a;
-    a.question = tr("Is it intact?");
+    a.question = Tr::tr("Is it intact?");
     switch (d.check) {
         case Check::kNotChecked:
             a.icon = QStringLiteral("shield");
-            a.answer = tr("Not checked");
-            a.evidence = tr("Every chunk has a SHA-256 in the manifest to compare with.");
+            a.answer = Tr::tr("Not checked");
+            a.evidence = Tr::tr("Every chunk has a SHA-256 in the manifest to compare with.");
             a.action = AnswerAction::kVerify;
-            a.actionText = tr("Verify");
+            a.actionText = Tr::tr("Verify");
             a.actionIcon = QStringLiteral("shieldcheck");
             break;
         case Check::kChecking:
             a.icon = QStringLiteral("hourglass");
             a.ink = Ink::kAccent;
-            a.answer = tr("Checking, %1").arg(fmt::progressPercent(d.fraction));
-            a.evidence = tr("Reads every chunk and compares its SHA-256.");
+            a.answer = Tr::tr("Checking, %1").arg(fmt::progressPercent(d.fraction));
+            a.evidence = Tr::tr("Reads every chunk and compares its SHA-256.");
             a.action = AnswerAction::kStop;
-            a.actionText = tr("Stop");
+            a.actionText = Tr::tr("Stop");
             a.actionIcon = QStringLiteral("stop");
             break;
         case Check::kFailed:
             a.icon = QStringLiteral("warn");
             a.ink = Ink::kWarn;
-            a.answer = tr("The check could not be made");
+            a.answer = Tr::tr("The check could not be made");
             a.evidence = sentence(QString::fromStdString(d.report.problem));
             a.action = AnswerAction::kVerify;
-            a.actionText = tr("Verify again");
+            a.actionText = Tr::tr("Verify again");
             a.actionIcon = QStringLiteral("shieldcheck");
             break;
         case Check::kChecked:
             if (d.report.intact) {
                 a.icon = QStringLiteral("check");
                 a.ink = Ink::kOk;
-                a.answer = tr("Yes, all %1 chunks match").arg(fmt::count(d.report.chunks));
-                a.evidence = tr("SHA-256 of every chunk. %1").arg(checkedText(d));
+                a.answer = Tr::tr("Yes, all %1 chunks match").arg(fmt::count(d.report.chunks));
+                a.evidence = Tr::tr("SHA-256 of every chunk. %1").arg(checkedText(d));
             } else {
                 a.icon = QStringLiteral("cross");
                 a.ink = Ink::kError;
-                a.answer = tr("No, it is damaged");
+                a.answer = Tr::tr("No, it is damaged");
                 a.evidence = sentence(QString::fromStdString(d.report.problem)) + QStringLiteral(". ") + checkedText(d);
             }
             break;
@@ -81,31 +84,31 @@ Answer intactAnswer(const ArtifactDetails& d) {
 
 Answer signedAnswer(const ArtifactDetails& d) {
     Answer a;
-    a.question = tr("Who signed it?");
+    a.question = Tr::tr("Who signed it?");
     a.icon = QStringLiteral("shield");
     if (d.check != Check::kChecked) {
-        a.answer = d.check == Check::kChecking ? tr("Checking") : tr("Not checked");
-        a.evidence = tr("The signature is checked together with the chunks.");
+        a.answer = d.check == Check::kChecking ? Tr::tr("Checking") : Tr::tr("Not checked");
+        a.evidence = Tr::tr("The signature is checked together with the chunks.");
         return a;
     }
     const signing::VerifyReport& r = d.report;
     const bool hmac = r.scheme.rfind("hmac", 0) == 0;
-    const QString key = r.fingerprint.empty() ? QString() : tr("Key %1").arg(fmt::shortFingerprint(QString::fromStdString(r.fingerprint)));
+    const QString key = r.fingerprint.empty() ? QString() : Tr::tr("Key %1").arg(fmt::shortFingerprint(QString::fromStdString(r.fingerprint)));
     switch (r.signature) {
         case SignatureState::kNone:
-            a.answer = tr("Nobody");
-            a.evidence = tr("Without a signature anyone can have made it.");
+            a.answer = Tr::tr("Nobody");
+            a.evidence = Tr::tr("Without a signature anyone can have made it.");
             break;
         case SignatureState::kUnchecked:
             a.icon = QStringLiteral("key");
             a.ink = Ink::kWarn;
-            a.answer = tr("Signed, but the key to check it with is not here");
-            a.evidence = hmac ? tr("HMAC: only whoever has the shared secret can check it, and it says nobody's name.") : key;
+            a.answer = Tr::tr("Signed, but the key to check it with is not here");
+            a.evidence = hmac ? Tr::tr("HMAC: only whoever has the shared secret can check it, and it says nobody's name.") : key;
             break;
         case SignatureState::kInvalid:
             a.icon = QStringLiteral("cross");
             a.ink = Ink::kError;
-            a.answer = tr("The signature does not cover these contents");
+            a.answer = Tr::tr("The signature does not cover these contents");
             a.evidence = sentence(QString::fromStdString(r.problem));
             if (!key.isEmpty()) a.evidence += QStringLiteral(". ") + key;
             break;
@@ -113,26 +116,26 @@ Answer signedAnswer(const ArtifactDetails& d) {
             if (hmac) {
                 a.icon = QStringLiteral("key");
                 a.ink = Ink::kText;
-                a.answer = tr("Somebody with the shared secret");
-                a.evidence = tr("HMAC: intact for whoever has the secret, and it says nobody's name.");
+                a.answer = Tr::tr("Somebody with the shared secret");
+                a.evidence = Tr::tr("HMAC: intact for whoever has the secret, and it says nobody's name.");
             } else if (!r.intact) {
                 // The manifest is signed, but the contents are not what it lists.
                 a.icon = QStringLiteral("cross");
                 a.ink = Ink::kError;
-                a.answer = tr("The signature does not cover these contents");
-                a.evidence = tr("The signed manifest lists other contents. %1").arg(key);
+                a.answer = Tr::tr("The signature does not cover these contents");
+                a.evidence = Tr::tr("The signed manifest lists other contents. %1").arg(key);
             } else if (r.trusted) {
                 a.icon = QStringLiteral("shieldcheck");
                 a.ink = Ink::kOk;
                 a.answer = QString::fromStdString(r.signer);
-                a.evidence = tr("Valid signature by a key you trust. %1").arg(key);
+                a.evidence = Tr::tr("Valid signature by a key you trust. %1").arg(key);
             } else {
                 a.icon = QStringLiteral("key");
                 a.ink = Ink::kWarn;
-                a.answer = tr("Valid signature by a key you have not trusted yet");
-                a.evidence = tr("%1. The signature says who held the key, not that the model is good.").arg(key);
+                a.answer = Tr::tr("Valid signature by a key you have not trusted yet");
+                a.evidence = Tr::tr("%1. The signature says who held the key, not that the model is good.").arg(key);
                 a.action = AnswerAction::kTrust;
-                a.actionText = tr("Trust this key\u2026");
+                a.actionText = Tr::tr("Trust this key\u2026");
                 a.actionIcon = QStringLiteral("key");
             }
             break;
@@ -142,57 +145,57 @@ Answer signedAnswer(const ArtifactDetails& d) {
 
 Answer losslessAnswer(const ArtifactDetails& d) {
     Answer a;
-    a.question = tr("Is it lossless?");
+    a.question = Tr::tr("Is it lossless?");
     a.icon = QStringLiteral("equal");
     if (!d.madeLossless) {
         a.icon = QStringLiteral("lossy");
         a.ink = Ink::kWarn;
-        a.answer = d.lossyWhat.isEmpty() ? tr("No, lossy by design") : tr("No, lossy: %1").arg(d.lossyWhat);
-        a.evidence = tr("The weights differ from the original's on purpose.");
+        a.answer = d.lossyWhat.isEmpty() ? Tr::tr("No, lossy by design") : Tr::tr("No, lossy: %1").arg(d.lossyWhat);
+        a.evidence = Tr::tr("The weights differ from the original's on purpose.");
         return a;
     }
     if (isDamaged(d)) {
-        a.answer = tr("Cannot be checked while damaged");
-        a.evidence = tr("A rebuild needs every chunk.");
+        a.answer = Tr::tr("Cannot be checked while damaged");
+        a.evidence = Tr::tr("A rebuild needs every chunk.");
         return a;
     }
     switch (d.rebuild) {
         case Rebuild::kNotRebuilt:
-            a.answer = tr("Made to be. Not rebuilt yet");
-            a.evidence = tr("Rebuilding compares the SHA-256 of every file with that of the original.");
+            a.answer = Tr::tr("Made to be. Not rebuilt yet");
+            a.evidence = Tr::tr("Rebuilding compares the SHA-256 of every file with that of the original.");
             if (d.base == Base::kNotFound || d.base == Base::kWrong) break;  // it needs the base first
             a.action = AnswerAction::kRebuild;
-            a.actionText = tr("Rebuild and compare");
+            a.actionText = Tr::tr("Rebuild and compare");
             a.actionIcon = QStringLiteral("equal");
             break;
         case Rebuild::kRebuilding:
             a.icon = QStringLiteral("hourglass");
             a.ink = Ink::kAccent;
-            a.answer = tr("Rebuilding, %1").arg(fmt::progressPercent(d.rebuildFraction));
-            a.evidence = tr("Decodes everything and compares the SHA-256 of every file; nothing is written.");
+            a.answer = Tr::tr("Rebuilding, %1").arg(fmt::progressPercent(d.rebuildFraction));
+            a.evidence = Tr::tr("Decodes everything and compares the SHA-256 of every file; nothing is written.");
             a.action = AnswerAction::kStop;
-            a.actionText = tr("Stop");
+            a.actionText = Tr::tr("Stop");
             a.actionIcon = QStringLiteral("stop");
             break;
         case Rebuild::kSame:
             a.ink = Ink::kOk;
-            a.answer = tr("Yes, rebuilt here and compared");
-            a.evidence = tr("%1 of %n file(s) have the SHA-256 of the original", d.filesCompared).arg(d.filesEqual);
-            if (d.rebuiltBytes > 0) a.evidence += QStringLiteral("; ") + tr("%1 in %2").arg(fmt::bytes(static_cast<double>(d.rebuiltBytes)), fmt::duration(d.rebuildSeconds));
+            a.answer = Tr::tr("Yes, rebuilt here and compared");
+            a.evidence = Tr::tr("%1 of %n file(s) have the SHA-256 of the original", nullptr, d.filesCompared).arg(d.filesEqual);
+            if (d.rebuiltBytes > 0) a.evidence += QStringLiteral("; ") + Tr::tr("%1 in %2").arg(fmt::bytes(static_cast<double>(d.rebuiltBytes)), fmt::duration(d.rebuildSeconds));
             break;
         case Rebuild::kDifferent:
             a.icon = QStringLiteral("cross");
             a.ink = Ink::kError;
-            a.answer = tr("No, the rebuilt files differ");
-            a.evidence = tr("%1 of %n file(s) have the SHA-256 of the original", d.filesCompared).arg(d.filesEqual);
+            a.answer = Tr::tr("No, the rebuilt files differ");
+            a.evidence = Tr::tr("%1 of %n file(s) have the SHA-256 of the original", nullptr, d.filesCompared).arg(d.filesEqual);
             break;
         case Rebuild::kFailed:
             a.icon = QStringLiteral("warn");
             a.ink = Ink::kWarn;
-            a.answer = tr("The rebuild could not be made");
+            a.answer = Tr::tr("The rebuild could not be made");
             a.evidence = d.rebuildError;
             a.action = AnswerAction::kRebuild;
-            a.actionText = tr("Rebuild again");
+            a.actionText = Tr::tr("Rebuild again");
             a.actionIcon = QStringLiteral("equal");
             break;
     }
@@ -201,40 +204,40 @@ Answer losslessAnswer(const ArtifactDetails& d) {
 
 Answer baseAnswer(const ArtifactDetails& d) {
     Answer a;
-    a.question = tr("Does it need a base?");
+    a.question = Tr::tr("Does it need a base?");
     a.icon = QStringLiteral("model");
     const QString recorded = fmt::shortFingerprint(d.baseRecorded);
     switch (d.base) {
         case Base::kNotNeeded:
             a.ink = Ink::kText;
-            a.answer = tr("No");
-            a.evidence = tr("Everything that is needed is inside.");
+            a.answer = Tr::tr("No");
+            a.evidence = Tr::tr("Everything that is needed is inside.");
             break;
         case Base::kFound:
             a.ink = Ink::kOk;
-            a.answer = tr("%1, found, fingerprint matches").arg(d.baseName);
-            a.evidence = tr("Fingerprint %1").arg(recorded);
+            a.answer = Tr::tr("%1, found, fingerprint matches").arg(d.baseName);
+            a.evidence = Tr::tr("Fingerprint %1").arg(recorded);
             break;
         case Base::kFoundUnchecked:
             a.ink = Ink::kText;
-            a.answer = tr("%1, found, not compared yet").arg(d.baseName);
-            a.evidence = tr("Recorded fingerprint %1. The rebuild compares it.").arg(recorded);
+            a.answer = Tr::tr("%1, found, not compared yet").arg(d.baseName);
+            a.evidence = Tr::tr("Recorded fingerprint %1. The rebuild compares it.").arg(recorded);
             break;
         case Base::kNotFound:
             a.ink = Ink::kWarn;
-            a.answer = tr("Yes, %1, not found here").arg(d.baseName);
-            a.evidence = tr("Recorded fingerprint %1").arg(recorded);
+            a.answer = Tr::tr("Yes, %1, not found here").arg(d.baseName);
+            a.evidence = Tr::tr("Recorded fingerprint %1").arg(recorded);
             a.action = AnswerAction::kChooseBase;
-            a.actionText = tr("Choose base\u2026");
+            a.actionText = Tr::tr("Choose base\u2026");
             a.actionIcon = QStringLiteral("folder");
             break;
         case Base::kWrong:
             a.icon = QStringLiteral("cross");
             a.ink = Ink::kError;
-            a.answer = tr("The base found is another one");
-            a.evidence = tr("Recorded %1, found %2").arg(recorded, fmt::shortFingerprint(d.baseFound));
+            a.answer = Tr::tr("The base found is another one");
+            a.evidence = Tr::tr("Recorded %1, found %2").arg(recorded, fmt::shortFingerprint(d.baseFound));
             a.action = AnswerAction::kChooseBase;
-            a.actionText = tr("Choose base\u2026");
+            a.actionText = Tr::tr("Choose base\u2026");
             a.actionIcon = QStringLiteral("folder");
             break;
     }

@@ -164,7 +164,7 @@ ArtifactsPage::~ArtifactsPage() = default;
 
 void ArtifactsPage::setFilesModel(QAbstractItemModel* model) {
     d->files->setModel(model);
-    d->files->setColumns({280, 110, 110, 300}, app::FileColumn::kHow);
+    d->files->setColumns({230, 90, 90, 300}, app::FileColumn::kHow);
 }
 
 void ArtifactsPage::triggerPrimary() {

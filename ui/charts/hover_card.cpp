@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The card of the point under pointer or cursor: docked in the emptiest corner of the plot, so that it hides little and
 // never jumps about.
+#include <QCoreApplication>
 #include <QPainter>
 #include <array>
 
@@ -17,7 +18,10 @@ namespace {
 namespace fmt = app::format;
 using optimizer::Limit;
 
-QString tr(const char* text) { return QCoreApplication::translate("ParetoPlot", text); }
+/// lupdate knows the context by this.
+struct Tr {
+    Q_DECLARE_TR_FUNCTIONS(ParetoPlot)
+};
 
 struct CardRow {
     QString name, value;
@@ -29,12 +33,12 @@ std::vector<CardRow> rowsOf(const optimizer::Trial& t, const optimizer::Judged& 
     const QString approx = t.provenance == optimizer::Provenance::kProjected ? QStringLiteral("\u2248\u00A0") : QString();
     const optimizer::Metrics& m = t.metrics;
     std::vector<CardRow> rows;
-    rows.push_back({tr("Perplexity"), fmt::significant(m.perplexity, 4) + QStringLiteral("  (") + fmt::percentWithInterval(m.ppl_delta, m.ppl_delta_low, m.ppl_delta_high) + QLatin1Char(')'), fails(Limit::kPerplexity)});
-    rows.push_back({tr("Latency p99"), approx + fmt::milliseconds(j.p99_ms) + tr("   p50 %1").arg(fmt::milliseconds(j.p50_ms)), fails(Limit::kLatency)});
-    rows.push_back({tr("Throughput"), approx + fmt::tokensPerSecond(j.throughput_tps) + tr("   batch %1").arg(j.batch), fails(Limit::kThroughput)});
-    if (std::isfinite(j.cost_per_1m_tokens)) rows.push_back({tr("Cost"), approx + fmt::costSentence(j.cost_per_1m_tokens), false});
+    rows.push_back({Tr::tr("Perplexity"), fmt::significant(m.perplexity, 4) + QStringLiteral("  (") + fmt::percentWithInterval(m.ppl_delta, m.ppl_delta_low, m.ppl_delta_high) + QLatin1Char(')'), fails(Limit::kPerplexity)});
+    rows.push_back({Tr::tr("Latency p99"), approx + fmt::milliseconds(j.p99_ms) + Tr::tr("   p50 %1").arg(fmt::milliseconds(j.p50_ms)), fails(Limit::kLatency)});
+    rows.push_back({Tr::tr("Throughput"), approx + fmt::tokensPerSecond(j.throughput_tps) + Tr::tr("   batch %1").arg(j.batch), fails(Limit::kThroughput)});
+    if (std::isfinite(j.cost_per_1m_tokens)) rows.push_back({Tr::tr("Cost"), approx + fmt::costSentence(j.cost_per_1m_tokens), false});
     if (m.memory_bytes > 0)
-        rows.push_back({tr("Memory"), fmt::bytes(static_cast<double>(m.memory_bytes)) + (std::isfinite(m.compression) ? tr("   %1\u00D7 smaller").arg(fmt::significant(m.compression)) : QString()), fails(Limit::kMemory)});
+        rows.push_back({Tr::tr("Memory"), fmt::bytes(static_cast<double>(m.memory_bytes)) + (std::isfinite(m.compression) ? Tr::tr("   %1\u00D7 smaller").arg(fmt::significant(m.compression)) : QString()), fails(Limit::kMemory)});
     return rows;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <QCoreApplication>
 #include <QHash>
 #include <QPainter>
 
@@ -15,7 +16,10 @@ namespace fmt = app::format;
 constexpr std::size_t kSprites = 300;  // beyond it marks are stamped from pixmaps
 constexpr int kLeftV = Qt::AlignLeft | Qt::AlignVCenter, kRightV = Qt::AlignRight | Qt::AlignVCenter;
 
-QString tr(const char* text, int n = -1) { return QCoreApplication::translate("ParetoPlot", text, nullptr, n); }
+/// lupdate knows the context by this.
+struct Tr {
+    Q_DECLARE_TR_FUNCTIONS(ParetoPlot)
+};
 MarkStyle styleOf(const PlotPoint& p, bool large) { return {p.mark, costColor(p.costShare), p.projected, 0, large}; }
 
 struct LegendEntry {
@@ -39,7 +43,7 @@ void ParetoScene::paintBase(QPainter& p) const {
     else paintShapeLegend(p);
     if (data.notShown > 0) {
         p.setPen(theme().warn);
-        drawText(p, notDrawnRect(), kRightV, tr("%n failed, not drawn", data.notShown), typeFont(Type::kCaption));
+        drawText(p, notDrawnRect(), kRightV, Tr::tr("%n failed, not drawn", nullptr, data.notShown), typeFont(Type::kCaption));
     }
 }
 
@@ -47,16 +51,16 @@ void ParetoScene::paintTitles(QPainter& p) const {
     const Tokens& t = theme();
     const QFont strong = typeFont(Type::kBodyStrong), caption = typeFont(Type::kCaption);
     const QRectF r = plot();
-    const QString y = tr("Perplexity increase over fp16, %"), x = tr("Latency p99, ms per token (log)");
+    const QString y = Tr::tr("Perplexity increase over fp16, %"), x = Tr::tr("Latency p99, ms per token (log)");
     const double yWidth = textWidth(strong, y);
     p.setPen(t.text);
     drawText(p, QRectF(r.left() - 44, 4, yWidth, 18), kLeftV, y, strong);
     const double xWidth = textWidth(strong, x);
     drawText(p, QRectF(r.right() - xWidth, r.bottom() + 24, xWidth, 18), kRightV, x, strong);
     p.setPen(t.text2);
-    const QString better = tr("lower is better");
+    const QString better = Tr::tr("lower is better");
     drawText(p, QRectF(r.left() - 44 + yWidth + 8, 4, textWidth(caption, better), 18), kLeftV, better, caption);
-    drawText(p, QRectF(r.left() + 5, r.bottom() - 19, 80, 16), kLeftV, tr("\u2199 better"), caption);
+    drawText(p, QRectF(r.left() + 5, r.bottom() - 19, 80, 16), kLeftV, Tr::tr("\u2199 better"), caption);
 }
 
 void ParetoScene::paintTickLabels(QPainter& p) const {
@@ -93,9 +97,9 @@ void ParetoScene::paintCostLegend(QPainter& p) const {
         p.fillRect(QRectF(x, 9, kSwatch - 1, 9), *c);
     }
     x = text(x - 6, fmt::costPerMillion(data.costLow));
-    const QString title = tr("Cost per 1M tokens");
+    const QString title = Tr::tr("Cost per 1M tokens");
     // In a narrow chart the colours keep their ends; the table names the unit.
-    const double titleEnd = r.left() - 44 + textWidth(typeFont(Type::kBodyStrong), tr("Perplexity increase over fp16, %")) + 8 + textWidth(caption, tr("lower is better"));
+    const double titleEnd = r.left() - 44 + textWidth(typeFont(Type::kBodyStrong), Tr::tr("Perplexity increase over fp16, %")) + 8 + textWidth(caption, Tr::tr("lower is better"));
     if (x - 10 - textWidth(caption, title) > titleEnd + 12) text(x - 10, title);
 }
 
@@ -123,8 +127,7 @@ void ParetoScene::paintLimits(QPainter& p) const {
     }
     if (std::isfinite(ly)) {
         const QString s = QStringLiteral("\u2264\u00A0+") + fmt::trimmed(*limits.max_ppl_delta, 2) + QStringLiteral("\u202F%");
-        const bool below = ly - 18 < r.top();
-        drawText(p, QRectF(r.right() - 84, below ? ly + 2 : ly - 17, 80, 16), kRightV, s, caption);
+        drawText(p, limitYLabel(), kRightV, s, caption);
     }
 }
 
@@ -164,13 +167,13 @@ void ParetoScene::paintPoints(QPainter& p) const {
                 QPainter inner(&stamp);
                 paintMark(inner, QPointF(12, 12), styleOf(c, false));
             }
-            p.drawPixmap(m.at - QPointF(12, 12), stamp);
+            p.drawPixmap((m.at - QPointF(12, 12)).toPoint(), stamp);  // whole pixels: no resampling
         }
 }
 
 QRectF ParetoScene::notDrawnRect() const {
     if (data.notShown == 0) return {};
-    const double w = textWidth(typeFont(Type::kCaption), tr("%n failed, not drawn", data.notShown));
+    const double w = textWidth(typeFont(Type::kCaption), Tr::tr("%n failed, not drawn", nullptr, data.notShown));
     return {plot().right() - w, plot().bottom() + 46, w, 18};
 }
 
@@ -181,15 +184,19 @@ void ParetoScene::paintShapeLegend(QPainter& p) const {
     const double end = data.notShown > 0 ? notDrawnRect().left() - 12 : plot().right() + 10;
     bool projected = false;
     for (const PlotPoint& c : data.points) projected = projected || c.projected;
-    std::vector<LegendEntry> entries = {{Mark::kWinner, false, tr("cheapest that passes")}, {Mark::kFront, false, tr("on the front")}, {Mark::kDominated, false, tr("dominated")},
-                                        {Mark::kFails, false, tr("fails a limit")}, {Mark::kBaseline, false, tr("fp16 baseline")}};
-    if (projected) entries.push_back({Mark::kFront, true, tr("projected")});
+    std::vector<LegendEntry> entries = {{Mark::kWinner, false, Tr::tr("cheapest that passes")}, {Mark::kFront, false, Tr::tr("on the front")}, {Mark::kDominated, false, Tr::tr("dominated")},
+                                        {Mark::kFails, false, Tr::tr("fails a limit")}, {Mark::kBaseline, false, Tr::tr("fp16 baseline")}};
+    if (projected) entries.push_back({Mark::kFront, true, Tr::tr("projected")});
     double x = plot().left() - 8;
     const double y = plot().bottom() + 55;
     for (const LegendEntry& e : entries) {
         const double w = textWidth(caption, e.text);
         if (x + 18 + w > end) break;
-        paintMark(p, QPointF(x + 8, y), {e.mark, t.text2, e.projected, 0, false});
+        p.save();
+        p.translate(x + 8, y);
+        p.scale(.8, .8);
+        paintMark(p, {}, {e.mark, t.text2, e.projected, 0, false});
+        p.restore();
         p.setPen(t.text2);
         drawText(p, QRectF(x + 20, y - 9, w, 18), kLeftV, e.text, caption);
         x += 20 + w + 14;
@@ -238,7 +245,6 @@ void ParetoScene::paintTop(QPainter& p) const {
             if (id == current) ring(m, QPen(t.accent, owner->hasFocus() ? 2.5 : 2));
             else if (compared.contains(id)) ring(m, QPen(t.accent, 1.5, Qt::DotLine));
         }
-    paintNames(p);
     if (showsFocus(owner)) drawFocusRing(p, QRectF(QPointF(0, 0), QSizeF(m_view->size())));
     if (const PlacedMark* m = markOf(hover)) {
         if (hover != current) ring(*m, QPen(t.text, 1.75));

@@ -34,15 +34,16 @@ class SilentChartView : public QChartView {
 
 class ParetoScene::Overlay : public QGraphicsItem {
    public:
-    Overlay(ParetoScene* scene, QGraphicsItem* parent, bool top) : QGraphicsItem(parent), m_scene(scene), m_isTop(top) {
-        setZValue(top ? 1001 : 1000);
+    using Paint = void (ParetoScene::*)(QPainter&) const;
+    Overlay(ParetoScene* scene, QGraphicsItem* parent, Paint painter, double z, bool cached) : QGraphicsItem(parent), m_scene(scene), m_paint(painter) {
+        setZValue(z);
         setAcceptedMouseButtons(Qt::NoButton);
-        if (!top) setCacheMode(DeviceCoordinateCache);
+        if (cached) setCacheMode(DeviceCoordinateCache);
     }
     QRectF boundingRect() const override { return m_rect; }
     void paint(QPainter* p, const QStyleOptionGraphicsItem*, QWidget*) override {
         p->setRenderHint(QPainter::Antialiasing);
-        m_isTop ? m_scene->paintTop(*p) : m_scene->paintBase(*p);
+        (m_scene->*m_paint)(*p);
     }
     void resize(const QRectF& r) {
         prepareGeometryChange();
@@ -52,7 +53,7 @@ class ParetoScene::Overlay : public QGraphicsItem {
    private:
     ParetoScene* m_scene;
     QRectF m_rect;
-    bool m_isTop;
+    Paint m_paint;
 };
 
 ParetoScene::ParetoScene(QWidget* owningWidget) : owner(owningWidget), m_chart(new QChart), m_x(new QCategoryAxis), m_y(new QCategoryAxis), m_front(new QLineSeries) {
@@ -79,8 +80,9 @@ ParetoScene::ParetoScene(QWidget* owningWidget) : owner(owningWidget), m_chart(n
     m_view->setBackgroundBrush(Qt::NoBrush);
     m_view->viewport()->setAutoFillBackground(false);
     m_view->viewport()->setMouseTracking(true);
-    m_base = new Overlay(this, m_chart, false);
-    m_top = new Overlay(this, m_chart, true);
+    m_base = new Overlay(this, m_chart, &ParetoScene::paintBase, 1000, true);
+    m_names = new Overlay(this, m_chart, &ParetoScene::paintNames, 1001, true);
+    m_top = new Overlay(this, m_chart, &ParetoScene::paintTop, 1002, false);
     restyle();
 }
 
@@ -93,6 +95,7 @@ void ParetoScene::restyle() {
     }
     m_front->setPen(QPen(mix(theme().surface, theme().text2, .55), 1.5));
     updateBase();
+    m_names->update();
     updateTop();
 }
 
@@ -117,6 +120,7 @@ void ParetoScene::relayout() { layoutIn(m_view->size()); }
 
 void ParetoScene::relayoutNames() {
     placeNames();
+    m_names->update();
     updateTop();
 }
 
@@ -145,10 +149,12 @@ void ParetoScene::layoutIn(const QSizeF& size) {
     m_front->replace(stairs);
     const QRectF all(QPointF(0, 0), size);
     m_base->resize(all);
+    m_names->resize(all);
     m_top->resize(all);
     placeMarks();
     placeNames();
     updateBase();
+    m_names->update();
     updateTop();
 }
 
@@ -197,7 +203,7 @@ void ParetoScene::placeNames() {
     if (std::isfinite(lx)) space.crossings.push_back({lx, r.top(), lx, r.bottom()});
     if (std::isfinite(ly)) {
         space.crossings.push_back({r.left(), ly, r.right(), ly});
-        space.taken.push_back(QRectF(r.right() - 84, ly - 18, 84, 18));
+        space.taken.push_back(limitYLabel());
     }
     const auto stairs = m_front->points();
     const auto pixel = [&](const QPointF& v) { return scale.map(r, std::pow(10.0, v.x()), v.y()); };
@@ -213,7 +219,8 @@ void ParetoScene::placeNames() {
         LabelRequest q;
         q.point = m_marks[i].at;
         q.size = {textWidth(f, nameText(m_marks[i])) + 4, textHeight(f)};
-        q.gap = p.mark == app::Mark::kWinner ? 12 : 9;
+        const bool ringed = p.id == current || compared.contains(p.id);
+        q.gap = (p.mark == app::Mark::kWinner ? 12 : 9) + (ringed ? 5 : 0);
         q.rank = rank(p);
         q.whisker = std::isfinite(p.low) && p.high > p.low;
         requests.push_back(q);
@@ -246,6 +253,15 @@ const ParetoScene::PlacedMark* ParetoScene::nearest(const QPointF& at) const {
 double ParetoScene::limitX() const { return limits.max_latency_p99_ms && *limits.max_latency_p99_ms > 0 ? scale.map(plot(), *limits.max_latency_p99_ms, 0).x() : qQNaN(); }
 double ParetoScene::limitY() const { return limits.max_ppl_delta ? scale.map(plot(), scale.x0, *limits.max_ppl_delta).y() : qQNaN(); }
 
+QRectF ParetoScene::limitYLabel() const {
+    constexpr double kWidth = 64, kHeight = 16;
+    const QRectF r = plot();
+    const double lx = limitX(), ly = limitY();
+    double right = r.right() - 4;
+    if (std::isfinite(lx) && lx < right + 3 && lx > right - kWidth - 3) right = lx - 5;
+    return {right - kWidth, ly - 18 < r.top() ? ly + 2 : ly - 17, kWidth, kHeight};
+}
+
 int ParetoScene::limitAt(const QPointF& at) const {
     if (!plot().adjusted(-4, -18, 4, 4).contains(at)) return 0;  // the latency line can be taken by its label, too
     if (std::abs(at.x() - limitX()) < kLimitHit) return 1;
@@ -256,13 +272,13 @@ int ParetoScene::limitAt(const QPointF& at) const {
 void ParetoScene::renderAt(QPainter* p, const QSize& size) {
     const QString before = hover;
     hover.clear();
-    m_base->setCacheMode(QGraphicsItem::NoCache);  // a cached item would reach SVG as one bitmap
+    for (Overlay* overlay : {m_base, m_names}) overlay->setCacheMode(QGraphicsItem::NoCache);  // a cached item would reach SVG as one bitmap
     setTextAsPaths(true);                          // a machine without the font would shift every word
     layoutIn(size);
     const QRectF all(QPointF(0, 0), QSizeF(size));
     m_view->scene()->render(p, all, all);
     setTextAsPaths(false);
-    m_base->setCacheMode(QGraphicsItem::DeviceCoordinateCache);
+    for (Overlay* overlay : {m_base, m_names}) overlay->setCacheMode(QGraphicsItem::DeviceCoordinateCache);
     hover = before;
     relayout();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Inside of ParetoPlot: chart, scale, marks and the two overlays. The lower overlay (points, limits, axes) is cached and
-// drawn anew only when data, limits or size change; the upper one (names, rings, hover card) with every selection.
+// Inside of ParetoPlot: chart, scale, marks and the overlays. The lowest (points, limits, axes) is cached and drawn anew
+// only when data, limits or size change, the middle one (names) also with a selection; the top one (rings, hover card)
+// with every move of the pointer.
 #pragma once
 #include <QGraphicsItem>
 #include <QSet>
@@ -38,6 +39,7 @@ class ParetoScene {
     int limitAt(const QPointF& at) const;  ///< 0 none, 1 latency, 2 perplexity
     double limitX() const;                 ///< pixel of the latency limit; NaN where there is none
     double limitY() const;
+    QRectF limitYLabel() const;            ///< where "<= +2 %" stands: never across the latency line
     QRectF notDrawnRect() const;
 
     void rescale(bool grow);
@@ -81,7 +83,7 @@ class ParetoScene {
     QChartView* m_view;
     QCategoryAxis *m_x, *m_y;
     QLineSeries* m_front;
-    Overlay *m_base, *m_top;
+    Overlay *m_base, *m_names, *m_top;
     std::vector<PlacedMark> m_marks;
     std::vector<double> m_xTicks, m_yTicks;
 };

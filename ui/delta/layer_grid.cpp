@@ -10,7 +10,10 @@
 namespace tenpak::ui {
 namespace {
 
-QString tr(const char* text) { return QCoreApplication::translate("LayerMap", text); }
+/// lupdate knows the context by this.
+struct Tr {
+    Q_DECLARE_TR_FUNCTIONS(LayerMap)
+};
 
 double halfRange(const delta::TensorEstimate& t) { return t.complete ? 0 : (t.high - t.low) / 2; }
 bool isRead(const delta::TensorEstimate& t) { return t.complete || t.sampled_fraction > 0; }
@@ -79,7 +82,7 @@ std::vector<std::uint32_t> largestTensors(const delta::EstimateSnapshot& s, std:
 
 LayerGrid makeLayerGrid(const delta::EstimateSnapshot& s) {
     LayerGrid g;
-    const QString small = tr("norms");
+    const QString small = Tr::tr("norms");
     bool anySmall = false;
     for (const auto& t : s.tensors) {
         g.layers = std::max(g.layers, t.layer + 1);
@@ -110,7 +113,7 @@ LayerGrid makeLayerGrid(const delta::EstimateSnapshot& s) {
             const bool right = isHead(t.name) || !isEmbedding(t.name);
             Building& b = outside[right ? 1 : 0];
             b.cell.right = right;
-            b.cell.label = right ? tr("head") : tr("embed");
+            b.cell.label = right ? Tr::tr("head") : Tr::tr("embed");
             add(b.cell, s, i, b.methods);
         }  // the final norm is in the table only
     }

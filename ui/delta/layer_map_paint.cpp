@@ -220,7 +220,10 @@ void LayerMap::paintLargest(QPainter& p) const {
         else p.fillRect(QRectF(raw.topLeft(), QSizeF(room * tensor.estimated_bytes / largest, raw.height())), barColor());
         if (static_cast<int>(i) % nameStep != 0) continue;
         p.setPen(static_cast<int>(i) == active() ? t.text : t.text2);
-        drawElided(p, QRectF(0, row.top(), names, std::max(row.height(), textHeight(caption))), Qt::AlignRight | Qt::AlignVCenter,
+        const double line = textHeight(caption);
+        const QRectF name(0, row.center().y() - line / 2, names, line);
+        if (name.bottom() > height()) continue;
+        drawElided(p, name, Qt::AlignRight | Qt::AlignVCenter,
                    QString::fromStdString(tensor.name), caption, Qt::ElideLeft);
     }
 }

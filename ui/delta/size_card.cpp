@@ -4,6 +4,7 @@
 #include "app/format.h"
 #include "ui/delta/funnel.h"
 #include "ui/delta/range_bar.h"
+#include "ui/theme/paint.h"
 #include "ui/widgets/pill.h"
 
 namespace tenpak::ui {
@@ -38,6 +39,8 @@ SizeCard::SizeCard(QWidget* parent)
     m_rebuild = makeButton(QStringLiteral("deltaRebuild"), tr("Rebuild to\u2026"));
     m_saved->setAlignment(Qt::AlignLeft | Qt::AlignBottom);
     m_saved->setContentsMargins(0, 0, 0, 6);
+    // The line keeps its height before the first figure: nothing below it jumps.
+    m_saved->setMinimumHeight(static_cast<int>(std::ceil(textHeight(typeFont(Type::kDisplay)))));
 
     auto* caption = makeRow(10);
     caption->addWidget(new Label(tr("Stored size of the fine-tune"), Type::kCaption, Ink::kMuted));

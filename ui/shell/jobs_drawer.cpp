@@ -87,6 +87,7 @@ JobRowWidget::JobRowWidget(const QString& id, QWidget* parent)
     connect(m_details, &QPushButton::toggled, this, [this](bool on) {
         m_more->setVisible(on);
         setButtonIcon(m_details, on ? QStringLiteral("chevup") : QStringLiteral("chevdown"));
+        emit detailsToggled();
     });
     connect(copy, &QPushButton::clicked, this, [this] {
         emit copyRequested(QStringList{m_row.title, m_row.error, m_row.hint, m_row.log}.join(QLatin1Char('\n')));
@@ -135,6 +136,7 @@ JobsDrawer::JobsDrawer(QWidget* parent) : Card(0, parent), m_list(new QVBoxLayou
     head->addWidget(m_clear);
     head->addWidget(close);
     auto* inner = new QWidget;
+    m_inner = inner;
     inner->setAutoFillBackground(false);
     m_list->setContentsMargins(0, 0, 0, 6);
     m_list->setSpacing(0);
@@ -155,7 +157,6 @@ JobsDrawer::JobsDrawer(QWidget* parent) : Card(0, parent), m_list(new QVBoxLayou
     box()->setSpacing(0);
     box()->addLayout(head);
     box()->addWidget(scroll, 1);
-    setMinimumHeight(112);
     connect(close, &QPushButton::clicked, this, &JobsDrawer::closeRequested);
     connect(m_clear, &QPushButton::clicked, this, &JobsDrawer::clearRequested);
 }
@@ -174,6 +175,7 @@ void JobsDrawer::setJobs(const QList<app::JobRow>& jobs) {
             connect(row, &JobRowWidget::retryRequested, this, &JobsDrawer::retryRequested);
             connect(row, &JobRowWidget::showRequested, this, &JobsDrawer::showRequested);
             connect(row, &JobRowWidget::copyRequested, this, &JobsDrawer::copyRequested);
+            connect(row, &JobRowWidget::detailsToggled, this, &JobsDrawer::fitHeight);
         }
         row->setRow(job);
         if (m_list->indexOf(row) != at) m_list->insertWidget(at, row);
@@ -188,6 +190,12 @@ void JobsDrawer::setJobs(const QList<app::JobRow>& jobs) {
     m_rows = keep;
     m_none->setVisible(jobs.isEmpty());
     m_clear->setEnabled(finished);
+    fitHeight();
+}
+
+void JobsDrawer::fitHeight() {
+    m_list->activate();
+    setMinimumHeight(std::clamp(m_inner->sizeHint().height() + 42, 112, 216));
 }
 
 }  // namespace tenpak::ui

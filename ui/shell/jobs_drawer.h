@@ -23,6 +23,7 @@ class JobRowWidget : public QWidget {
     void retryRequested(const QString& id);
     void showRequested(const QString& id);
     void copyRequested(const QString& text);
+    void detailsToggled();
 
    private:
     app::JobRow m_row;
@@ -53,6 +54,8 @@ class JobsDrawer : public Card {
     void copyRequested(const QString& text);
 
    private:
+    void fitHeight();  ///< as high as its rows, within reason
+    QWidget* m_inner;
     QHash<QString, JobRowWidget*> m_rows;
     QVBoxLayout* m_list;
     Label* m_none;

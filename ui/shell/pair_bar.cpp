@@ -52,7 +52,7 @@ void PairSlotCard::setModel(const app::ModelSlot& model) {
     m_name->setText(model.isEmpty() ? tr("None chosen") : model.name);
     m_name->setToolTip(model.path);
     m_facts->setText(model.opening ? tr("opening\u2026") : model.facts);
-    m_facts->setVisible(!model.isEmpty());
+    m_facts->setVisible(!model.isEmpty() && !model.guessed);  // the question needs the room
     m_guess->setVisible(model.guessed && !model.isEmpty());
     m_choose->setVisible(model.isEmpty());
     m_menu->setVisible(!model.isEmpty());

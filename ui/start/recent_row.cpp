@@ -37,7 +37,7 @@ void RecentRow::paintEvent(QPaintEvent*) {
     const QRectF all = QRectF(rect()).adjusted(space::kL, 0, -space::kL, 0);
     // From the right: key, when, result; name and pair share what is left.
     const double key = textWidth(caption, QStringLiteral("Ctrl+Shift+9")) + 8, when = 92, gap = space::kL;
-    const double result = std::min(all.width() * .34, 300.0), name = std::min(all.width() * .2, 190.0);
+    const double result = std::min(all.width() * .26, 260.0), name = std::min(all.width() * .16, 150.0);
     double right = all.right();
     const int leftAlign = Qt::AlignLeft | Qt::AlignVCenter, rightAlign = Qt::AlignRight | Qt::AlignVCenter;
     p.setPen(t.text2);

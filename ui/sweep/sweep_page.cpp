@@ -21,7 +21,7 @@
 namespace tenpak::ui {
 namespace {
 using Phase = app::SweepViewState::Phase;
-constexpr int kRoomForInspector = 1180;  // page width from which the inspector stands beside the chart
+constexpr int kRoomForInspector = 1260;  // page width from which the inspector stands beside the chart
 constexpr int kMostCompared = 4;
 
 /// Sorted by click only.
@@ -30,6 +30,12 @@ class CandidateOrder : public QSortFilterProxyModel {
     explicit CandidateOrder(QObject* parent) : QSortFilterProxyModel(parent) {
         setDynamicSortFilter(false);
         setSortRole(app::kSortRole);
+    }
+
+    /// Short titles: the table shares its row with the inspector.
+    QVariant headerData(int section, Qt::Orientation orientation, int role) const override {
+        if (orientation == Qt::Horizontal && role == Qt::DisplayRole && section == app::CandidateColumn::kCost) return SweepPage::tr("$/1M tok");
+        return QSortFilterProxyModel::headerData(section, orientation, role);
     }
 
    protected:
@@ -61,12 +67,26 @@ class SweepPage::Private {
 
     bool running() const { return state.phase == Phase::kRunning || state.phase == Phase::kPaused; }
 
-    void showInspector() { inspector->show(state.trials, state.judgement, current, compared, running()); }
+    /// Without a selection the inspector is about the winner.
+    void showInspector() {
+        QString id = current;
+        if (id.isEmpty() && state.judgement && state.judgement->winner && state.trials) id = QString::fromStdString((*state.trials)[*state.judgement->winner].id);
+        inspector->show(state.trials, state.judgement, id, compared, running());
+    }
 
     void placeInspector() {
         const bool beside = q->width() >= kRoomForInspector;
         const bool anything = state.trials && !state.trials->empty() && state.phase != Phase::kEmpty;
         inspector->setVisible(state.phase != Phase::kNoModel && (beside ? anything : drawer));
+    }
+
+    /// A narrow table gives up the columns that no limit and no axis uses.
+    void placeColumns() {
+        if (order.sourceModel() == nullptr) return;
+        const int width = table->viewport()->width();
+        table->setColumnHidden(app::CandidateColumn::kSmaller, width < 750);
+        table->setColumnHidden(app::CandidateColumn::kMemory, width < 690);
+        for (int column : {int(app::CandidateColumn::kLatency), int(app::CandidateColumn::kThroughput)}) table->setColumnWidth(column, width < 690 ? 58 : 67);
     }
 
     void selectRow() {
@@ -146,6 +166,7 @@ void SweepPage::Private::layOut() {
     split->addWidget(tableCard);
     split->setStretchFactor(0, 5);
     split->setStretchFactor(1, 4);
+    split->setSizes({500, 400});
     auto* column = new QVBoxLayout(middle);
     column->setContentsMargins(0, 0, 0, 0);
     column->setSpacing(space::kM);
@@ -190,6 +211,7 @@ void SweepPage::Private::connectAll() {
         if (!selecting && index.isValid()) setCurrent(idAt(index));
     });
     connect(table, &Table::rowHovered, q, [this](const QModelIndex& index) { plot->showHover(idAt(index)); });
+    connect(table, &Table::resized, q, [this] { placeColumns(); });
     connect(table, &Table::spacePressed, q, [this] { toggleCompared(current); });
     connect(table, &Table::copyRequested, q, &SweepPage::copyRequested);
     connect(table, &Table::activatedRow, q, [this] {
@@ -231,7 +253,8 @@ void SweepPage::focusFilter() { d->table->setFocus(Qt::ShortcutFocusReason); }
 
 void SweepPage::setCandidateModel(QAbstractItemModel* model) {
     d->order.setSourceModel(model);
-    d->table->setColumns({32, 104, 124, 60, 60, 72, 64, 84, 172}, app::CandidateColumn::kVerdict);
+    d->table->setColumns({32, 106, 118, 58, 58, 74, 66, 64, 166}, app::CandidateColumn::kVerdict);
+    d->placeColumns();
     d->table->horizontalHeader()->setSectionResizeMode(app::CandidateColumn::kMark, QHeaderView::Fixed);
 }
 

@@ -43,7 +43,7 @@ QColor ramp(std::span<const QColor> stops, double x) {
 QColor inkOn(const QColor& ground) {
     const auto linear = [](double c) { return c <= 0.03928 ? c / 12.92 : std::pow((c + 0.055) / 1.055, 2.4); };
     const double y = 0.2126 * linear(ground.redF()) + 0.7152 * linear(ground.greenF()) + 0.0722 * linear(ground.blueF());
-    return y > 0.179 ? lightTokens().text : QColor(Qt::white);  // 0.179: where both inks have the same contrast
+    return y > 0.24 ? lightTokens().text : QColor(Qt::white);  // both inks have 3.6:1 or more there; white reads better
 }
 
 void drawBox(QPainter& p, const QRectF& r, const QColor& fill, const QColor& line, double radius) {

@@ -203,6 +203,7 @@ void clearLayout(QLayout* layout) {
     while (QLayoutItem* item = layout->takeAt(0)) {
         if (QWidget* w = item->widget()) {
             w->hide();
+            w->setParent(nullptr);  // found by nobody any more
             w->deleteLater();
         } else if (QLayout* inner = item->layout()) {
             clearLayout(inner);

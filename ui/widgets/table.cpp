@@ -30,7 +30,7 @@ void paintMethod(QPainter& p, const QRectF& r, const QString& method) {
     const QRectF box(r.left() + space::kS, r.center().y() - 7.5, 16, 16);
     drawBox(p, box, color, {}, 4);
     p.setPen(inkOn(color));
-    drawText(p, box, Qt::AlignCenter, methodSign(method), typeFont(Type::kCaption));
+    drawText(p, box, Qt::AlignCenter, methodSign(method), typeFont(Type::kBodyStrong));
 }
 
 /// Models give Qt::Alignment or int.
@@ -168,6 +168,11 @@ void Table::leaveEvent(QEvent* event) {
     m_hovered = -1;
     viewport()->update();
     emit rowHovered({});
+}
+
+void Table::resizeEvent(QResizeEvent* event) {
+    QTableView::resizeEvent(event);
+    emit resized();
 }
 
 void Table::paintEvent(QPaintEvent* event) {

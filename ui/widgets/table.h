@@ -29,12 +29,14 @@ class Table : public QTableView {
     void rowHovered(const QModelIndex& index);  ///< invalid when the pointer left
     void activatedRow(const QModelIndex& index);
     void spacePressed();
+    void resized();
 
    protected:
     void keyPressEvent(QKeyEvent* event) override;
     void mouseMoveEvent(QMouseEvent* event) override;
     void leaveEvent(QEvent* event) override;
     void paintEvent(QPaintEvent* event) override;
+    void resizeEvent(QResizeEvent* event) override;
 
    private:
     int m_hovered = -1;

@@ -10,7 +10,6 @@
 #include <QTest>
 #include <cstdio>
 
-#include "app/english_plurals.h"
 #include "app/action_registry.h"
 #include "app/candidate_model.h"
 #include "app/files_model.h"
@@ -19,6 +18,7 @@
 #include "tests/ui/scenes/scenes.h"
 #include "ui/theme/studio_style.h"
 #include "ui/theme/theme.h"
+#include "ui/theme/translations.h"
 
 using namespace tenpak;
 
@@ -43,7 +43,7 @@ void shoot(QWidget* window, const scenes::Scene& scene, const QString& file) {
         picture = window->grab();
         painted = std::move(probe.texts);
     }
-    if (!file.isEmpty() && !picture.save(file)) std::printf("cannot write %s\n", qPrintable(file));
+    if (file.endsWith(QLatin1String(".png")) && !picture.save(file)) std::printf("cannot write %s\n", qPrintable(file));
     if (painted.empty() && scene.paints) {
         std::printf("%s: nothing was painted\n", qPrintable(scene.name));
         ++g_problems;
@@ -68,9 +68,8 @@ int main(int argc, char** argv) {
     const QString dir = parser.value(QStringLiteral("out"));
     if (!dir.isEmpty()) QDir().mkpath(dir);
     QLocale::setDefault(QLocale(QLocale::English, QLocale::UnitedStates));
+    ui::installTranslations(application);
     QApplication::setStyle(new ui::StudioStyle);
-    app::EnglishPlurals plurals;
-    QApplication::installTranslator(&plurals);
 
     const QString suffix = qApp->devicePixelRatio() > 1 ? QStringLiteral("@2x") : QString();
     QList<QSize> sizes = {{1440, 900}, {1280, 720}};
