@@ -50,7 +50,7 @@ void applyBase(ArtifactDetails& d, const BaseAnswer& answer) {
 
 Trust trustOf(const ArtifactDetails& d) {
     using signing::SignatureState;
-    if (d.check == Check::kFailed || (d.check == Check::kChecked && !d.report.intact)) return Trust::kDamaged;
+    if (d.check == Check::kChecked && !d.report.intact) return Trust::kDamaged;
     if (d.rebuild == Rebuild::kDifferent) return Trust::kDamaged;
     if (d.check != Check::kChecked) return Trust::kNotChecked;
     switch (d.report.signature) {
@@ -132,7 +132,7 @@ void ArtifactController::load(const QString& path) {
             } else if (r.error().code != ErrorCode::kCancelled) {
                 // A manifest or header that cannot be read is damage, too.
                 const bool damage = r.error().code == ErrorCode::kIntegrity || r.error().code == ErrorCode::kMalformed;
-                e->details.check = damage ? Check::kFailed : Check::kNotChecked;
+                e->details.check = damage ? Check::kChecked : Check::kFailed;
                 e->details.checkedAt = QDateTime::currentDateTime();
                 e->details.report = {};
                 e->details.report.problem = errorBody(r.error()).toStdString();
@@ -245,15 +245,18 @@ void ArtifactController::verify() {
             if (now == nullptr) return;
             ArtifactDetails& d = now->details;
             if (r.ok()) {
-                d.check = r->report.intact ? Check::kChecked : Check::kFailed;
+                d.check = Check::kChecked;  // kFailed: no answer could be had
                 d.report = r->report;
                 d.checkedAt = QDateTime::currentDateTime();
                 d.checkSeconds = r->seconds;
                 if (r->base) applyBase(d, *r->base);
                 now->identity = r->identity;
             } else {
-                d.check = Check::kNotChecked;
-                if (r.error().code != ErrorCode::kCancelled) emit failed(r.error(), path);
+                const bool stopped = r.error().code == ErrorCode::kCancelled;
+                d.check = stopped ? Check::kNotChecked : Check::kFailed;
+                d.report = {};
+                if (!stopped) d.report.problem = errorBody(r.error()).toStdString();
+                if (!stopped) emit failed(r.error(), path);
             }
             emit changed();
             if (r.ok()) emit verified(path, r->report.verified);

@@ -74,8 +74,10 @@ Result<WriteOutcome> export_candidate(const std::string& name, const fs::path& m
         TENPAK_RETURN_IF_ERROR(quant::export_compressed_tensors(*source, side_files, quantized, folder, ctx));
         TENPAK_ASSIGN(packed, ModelDirectory::open(folder));
     }
+    WriteRequest write = request;
+    if (candidate.lossy()) write.candidate = name;
     const FillSink fill = [&](BlockSink& sink) { return delta::pack(*packed, sink, {}, ctx); };
-    return write_artifact(request, fill, nullptr, {}, ctx);
+    return write_artifact(write, fill, nullptr, {}, ctx);
 }
 
 }  // namespace tenpak::app

@@ -11,7 +11,8 @@ namespace {
 /// Passes everything on and counts, tensor by tensor. Calls come from one thread (BlockSink).
 class CountingSink : public BlockSink {
    public:
-    CountingSink(BlockSink& next, const std::function<void(const WriteProgress&)>& report) : next_(next), report_(report) {}
+    CountingSink(BlockSink& next, std::string candidate, const std::function<void(const WriteProgress&)>& report)
+        : next_(next), candidate_(std::move(candidate)), report_(report) {}
 
     Result<BlockId> add_block(const BlockInfo& info, std::span<const std::byte> stored) override {
         TENPAK_ASSIGN(const BlockId id, next_.add_block(info, stored));
@@ -31,10 +32,17 @@ class CountingSink : public BlockSink {
         return id;
     }
     Status add_file(FileRecord file) override { return next_.add_file(std::move(file)); }
-    Status set_model(ModelRecord model) override { return next_.set_model(std::move(model)); }
+    Status set_model(ModelRecord model) override {
+        if (!candidate_.empty()) {
+            model.lossless = false;  // the files come back bit by bit, but they are not the original's weights
+            model.attestation["candidate"] = candidate_;
+        }
+        return next_.set_model(std::move(model));
+    }
 
    private:
     BlockSink& next_;
+    std::string candidate_;
     const std::function<void(const WriteProgress&)>& report_;
     WriteProgress progress_;
     BlockId next_id_ = 0;
@@ -54,7 +62,7 @@ Result<WriteOutcome> write_artifact(const WriteRequest& request, const FillSink&
         TENPAK_ASSIGN(signer, signing::make_signer(request.key, request.model_id));
     }
     TENPAK_ASSIGN(auto writer, ArtifactWriter::create(request.path, options));
-    CountingSink sink(*writer, on_progress);
+    CountingSink sink(*writer, request.candidate, on_progress);
     WriteOutcome out;
     TENPAK_ASSIGN(out.report, fill(sink));
     TENPAK_ASSIGN(out.artifact, writer->finish(signer, ctx));

@@ -28,6 +28,8 @@ struct WriteRequest {
     signing::SigningKey key;   ///< nothing set: not signed
     std::string model_id;      ///< stands in the signature
     bool rebuild_and_compare = true;
+    /// Not empty: the weights are those of a quantized model; the artifact says so ("lossy by design").
+    std::string candidate;
 };
 struct WriteOutcome {
     std::shared_ptr<const Artifact> artifact;

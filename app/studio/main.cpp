@@ -3,6 +3,7 @@
 #include <QApplication>
 #include <QCommandLineParser>
 #include <QDir>
+#include <QScreen>
 #include <QSettings>
 #include <QTextStream>
 #include <csignal>
@@ -47,6 +48,11 @@ int main(int argc, char** argv) {
         return 1;
     }
     studio.offerRecovery();
+    // Made for 1440 x 900; on a smaller screen as large as that.
+    if (const QScreen* screen = studio.window().screen()) {
+        const QSize room = screen->availableSize() - QSize(8, 40);  // the frame
+        studio.window().resize(studio.window().size().boundedTo(room));
+    }
     studio.window().show();
     return QApplication::exec();
 }

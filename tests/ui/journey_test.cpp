@@ -303,6 +303,7 @@ class JourneyTest : public QObject {
         m_studio->actions().action("artifact.verify")->trigger();
         QTRY_COMPARE_WITH_TIMEOUT(trustOf(*m_studio->artifacts().current()), Trust::kSigned, kLong);
         QCOMPARE(QString::fromStdString(m_studio->artifacts().current()->report.signer), QStringLiteral("You"));
+        QCOMPARE(m_studio->artifacts().current()->madeLossless, winner == QStringLiteral("fp16"));
         verifyByCli(exported);
         verifyByCli(delta);
     }
