@@ -2,6 +2,7 @@
 #include <QCoreApplication>
 #include <QHash>
 #include <QPainter>
+#include <algorithm>
 
 #include "app/format.h"
 #include "ui/charts/pareto_scene.h"
@@ -60,7 +61,9 @@ void ParetoScene::paintTitles(QPainter& p) const {
     p.setPen(t.text2);
     const QString better = Tr::tr("lower is better");
     drawText(p, QRectF(r.left() - 44 + yWidth + 8, 4, textWidth(caption, better), 18), kLeftV, better, caption);
-    drawText(p, QRectF(r.left() + 5, r.bottom() - 19, 80, 16), kLeftV, Tr::tr("\u2199 better"), caption);
+    const QRectF corner(r.left() + 5, r.bottom() - 19, 80, 16);
+    const auto covers = [&corner](const PlacedMark& m) { return corner.adjusted(-10, -10, 0, 10).contains(m.at); };
+    if (std::none_of(m_marks.begin(), m_marks.end(), covers)) drawText(p, corner, kLeftV, Tr::tr("\u2199 better"), caption);
 }
 
 void ParetoScene::paintTickLabels(QPainter& p) const {

@@ -2,6 +2,7 @@
 #include "ui/sweep/setup_panel.h"
 
 #include <QCheckBox>
+#include <QAbstractItemView>
 #include <QComboBox>
 #include <QGridLayout>
 #include <QScrollArea>
@@ -13,10 +14,17 @@
 namespace tenpak::ui {
 namespace {
 
+constexpr int kShortRole = Qt::UserRole + 1;
+
 /// Scrolling the panel must not change a choice.
 class QuietCombo : public QComboBox {
    protected:
     void wheelEvent(QWheelEvent* event) override { event->ignore(); }
+    /// The closed box shows an entry's short text where it has one; the list has all.
+    void initStyleOption(QStyleOptionComboBox* option) const override {
+        QComboBox::initStyleOption(option);
+        if (const QString text = currentData(kShortRole).toString(); !text.isEmpty()) option->currentText = text;
+    }
 };
 
 }  // namespace
@@ -146,6 +154,8 @@ void SetupPanel::setState(const app::SweepViewState& s) {
     QList<app::Choice> prices;
     for (const auto& p : s.prices) prices.append({QString::fromStdString(p.id), tr("%1, %2").arg(app::format::pricePerHour(p.usd_per_hour), QString::fromStdString(p.name))});
     fill(m_price, prices, s.priceId);
+    for (std::size_t i = 0; i < s.prices.size(); ++i) m_price->setItemData(static_cast<int>(i), app::format::pricePerHour(s.prices[i].usd_per_hour), kShortRole);
+    m_price->view()->setMinimumWidth(m_price->view()->sizeHintForColumn(0) + 24);
     m_model->setEnabled(!locked);
     m_text->setEnabled(!locked);
     m_price->setEnabled(!prices.isEmpty());  // a price only changes the cost of what was measured

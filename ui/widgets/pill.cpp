@@ -41,7 +41,7 @@ void Pill::paint(QPainter& p, const QRectF& r, app::Tone tone, const QString& ic
     drawBox(p, r, tintOf(tone), {}, r.height() / 2);
     drawIcon(p, QPointF(r.left() + 8, r.center().y() - 7), icon, 14, ink);
     p.setPen(ink);
-    drawText(p, r.adjusted(26, 0, -10, 0), Qt::AlignVCenter | Qt::AlignLeft, text, typeFont(Type::kCaption));
+    drawElided(p, r.adjusted(26, 0, -10, 0), Qt::AlignVCenter | Qt::AlignLeft, text, typeFont(Type::kCaption), Qt::ElideRight);
 }
 
 void Pill::paintEvent(QPaintEvent*) {

@@ -63,7 +63,7 @@ void CellDelegate::paint(QPainter* p, const QStyleOptionViewItem& option, const 
         return;
     }
     if (const QVariant icon = index.data(app::kPillRole); icon.isValid()) {
-        const QRectF pill(r.left() + space::kS, r.center().y() - 10.5, Pill::widthOf(text), size::kPill);
+        const QRectF pill(r.left() + space::kS, r.center().y() - 10.5, std::min(Pill::widthOf(text), r.width() - 2 * space::kS), size::kPill);
         Pill::paint(*p, pill, tone.isValid() ? static_cast<app::Tone>(tone.toInt()) : app::Tone::kNeutral, icon.toString(), text);
         return;
     }

@@ -93,7 +93,7 @@ app::HardwareState hardware() {
     h.gpuReason = QStringLiteral("No NVIDIA driver found: running on the CPU");
     h.cores = 2;
     h.memoryBytes = 16'600'000'000;
-    h.prices = {{"here", "This machine", .526, "entered here", "2026-11-12", true}, {"h100", "NVIDIA H100 80 GB", 2.99, "price list of a cloud", "2026-10-30", false}};
+    h.prices = {{"here", "This machine, 2 cores of a Xeon", .526, "entered here", "2026-11-12", true}, {"h100", "NVIDIA H100 80 GB", 2.99, "price list of a cloud", "2026-10-30", false}};
     h.priceId = QStringLiteral("here");
     return h;
 }
