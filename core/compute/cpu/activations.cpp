@@ -31,6 +31,22 @@ const float* PaddedRows::prepare(const Panels& w, const float* x, std::uint32_t 
     return rows;
 }
 
+float* InterleavedRows::prepare(const Panels& w, std::uint32_t tokens, std::uint32_t block) {
+    return require(rows_, std::size_t{(tokens + block - 1) / block * block} * w.padded);
+}
+
+void InterleavedRows::fill(const Panels& w, const float* x, std::uint32_t tokens, std::uint32_t token, std::uint32_t block) {
+    float* to = rows_.data() + std::size_t{token} * w.padded;
+    const std::size_t group = w.grouped() ? w.group : w.columns, stride = w.grouped() ? w.group_padded : w.padded;
+    std::fill(to, to + std::size_t{block} * w.padded, 0.0f);
+    for (std::size_t t = 0; t < std::min<std::size_t>(block, tokens - token); ++t) {
+        const float* row = x + (token + t) * w.columns;
+        for (std::size_t g = 0; g < w.groups; ++g) {
+            for (std::size_t c = 0; c < group; ++c) to[(g * stride + c) * block + t] = row[g * group + c];
+        }
+    }
+}
+
 Int8Rows Int8Quantizer::prepare(const Panels& w, std::uint32_t tokens) {
     const std::int8_t* codes = require(codes_, std::size_t{tokens} * w.padded);
     return {codes, require(scales_, tokens), w.padded};

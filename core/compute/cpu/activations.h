@@ -15,6 +15,18 @@ class PaddedRows {
     AlignedBuffer<float> rows_;
 };
 
+/// x[tokens][k] -> [ceil(tokens / block)][w.padded][block], zeros in the gaps: what Kernels::large takes.
+class InterleavedRows {
+   public:
+    float* prepare(const Panels& w, std::uint32_t tokens, std::uint32_t block);
+    /// Fills the block that begins at `token`.
+    void fill(const Panels& w, const float* x, std::uint32_t tokens, std::uint32_t token, std::uint32_t block);
+    std::size_t bytes() const { return rows_.bytes(); }
+
+   private:
+    AlignedBuffer<float> rows_;
+};
+
 /// Makes room, then fills one token's row at a time (by any thread).
 class Int8Quantizer {
    public:

@@ -43,7 +43,7 @@ class CpuBackend final : public Backend {
     }
     unsigned threads() const override { return pool_.size(); }
     std::uint64_t workspace_bytes() const override {
-        std::uint64_t bytes = padded_.bytes() + int8_rows_.bytes() + int16_rows_.bytes();
+        std::uint64_t bytes = padded_.bytes() + interleaved_.bytes() + int8_rows_.bytes() + int16_rows_.bytes();
         for (const auto& s : scratch_) bytes += s.bytes();
         return bytes;
     }
@@ -52,7 +52,8 @@ class CpuBackend final : public Backend {
         try {
             TENPAK_ASSIGN(auto panels, pack_panels(weight, pool_));
             panels->kernel_name = std::string(weight_format_name(weight.format)) +
-                                  (panels->grouped() ? " " + std::to_string(panels->group) : "") + " " + kernels_.name +
+                                  (panels->grouped() ? " " + std::to_string(panels->group) : "") + " " +
+                                  (weight.format == WeightFormat::kInt8Channel || uses_int16(*panels) ? kernels_.name : kernels_.float_name) +
                                   (uses_int16(*panels) ? ", 16-bit activations" : "");
             return std::unique_ptr<PackedLinear>(std::move(panels));
         } catch (const std::bad_alloc&) {
@@ -137,11 +138,16 @@ class CpuBackend final : public Backend {
             run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.grouped(w, first, last, rows, tokens, y, w.rows); });
             return;
         }
-        const float* prepared = padded_.prepare(w, x, tokens);
         if (tokens <= kSmallTokens) {
+            const float* prepared = padded_.prepare(w, x, tokens);
             run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.small(w, first, last, prepared, tokens, y, w.rows); });
             return;
         }
+        const std::uint32_t block = kernels_.block_tokens;
+        const float* prepared = interleaved_.prepare(w, tokens, block);
+        run((tokens + block - 1) / block, std::uint64_t{tokens} * w.columns, [&](std::size_t i, unsigned) {
+            interleaved_.fill(w, x, tokens, static_cast<std::uint32_t>(i) * block, block);
+        });
         for (auto& s : scratch_) s.resize(std::size_t{w.padded} * kLanes * 2);
         run_panels(w, tokens, 2, [&](std::size_t first, std::size_t last, unsigned worker) {
             kernels_.large(w, first, last, prepared, tokens, y, w.rows, scratch_[worker].data());
@@ -183,6 +189,7 @@ class CpuBackend final : public Backend {
     const Kernels& kernels_;
     ThreadPool pool_;
     PaddedRows padded_;
+    InterleavedRows interleaved_;
     Int8Quantizer int8_rows_;
     Int16Quantizer int16_rows_;
     RopeTable rope_;

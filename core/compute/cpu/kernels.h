@@ -39,10 +39,14 @@ struct AttentionWork {
 };
 
 struct Kernels {
-    const char* name;  ///< "AVX2"
+    const char* name;          ///< "AVX-512 VNNI", of the integer kernels
+    const char* float_name;    ///< "AVX-512", of those that multiply in fp32
+    std::uint32_t block_tokens;  ///< tokens that `large` takes at a time
     /// y[t][row] for the rows of panels [first, last), reading packed codes directly: for few tokens. x[tokens][w.padded].
     void (*small)(const Panels& w, std::size_t first, std::size_t last, const float* x, std::uint32_t tokens, float* y, std::size_t ldy);
-    /// The same for many tokens: unpacks two panels at a time into `scratch` (w.padded * 32 floats).
+    /// The same for many tokens: unpacks two panels at a time into `scratch` (w.padded * 32 floats). x is interleaved
+    /// by blocks of tokens, [ceil(tokens / block_tokens)][w.padded][block_tokens]: rows that lie a power of two apart
+    /// would fight for the same lines of the first-level cache.
     void (*large)(const Panels& w, std::size_t first, std::size_t last, const float* x, std::uint32_t tokens, float* y, std::size_t ldy,
                   float* scratch);
     /// int8 per channel with int8 activations; int32 sums, exact, the same on every level.

@@ -222,7 +222,7 @@ void quantize16(const float* x, std::size_t groups, std::size_t group, std::size
 const Kernels& kernels_vnni() {
     static const Kernels table = [] {
         Kernels k = kernels_avx512();
-        k.name = "AVX-512 VNNI";
+        k.name = "AVX-512 VNNI";  // float_name stays
         k.int8 = int8;
         k.grouped = grouped;
         k.quantize16 = quantize16;
