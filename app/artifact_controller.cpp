@@ -97,6 +97,15 @@ void ArtifactController::add(const QString& rawPath) {
     emit changed();
 }
 
+void ArtifactController::setRebuilt(const QString& path, int files, double seconds) {
+    Entry* e = entry(QDir::cleanPath(QFileInfo(path).absoluteFilePath()));
+    if (e == nullptr || files <= 0) return;
+    e->details.rebuild = Rebuild::kSame;
+    e->details.filesCompared = e->details.filesEqual = files;
+    e->details.rebuildSeconds = seconds;
+    emit changed();
+}
+
 void ArtifactController::setCurrent(int row) {
     if (row < 0 || row >= m_paths.size() || m_paths[row] == m_current) return;
     m_current = m_paths[row];
@@ -125,9 +134,14 @@ void ArtifactController::load(const QString& path) {
             if (e == nullptr) return;
             e->opened = r.ok();
             if (r.ok()) {
-                const Check check = e->details.check;  // a verify may have been asked for meanwhile
+                const ArtifactDetails before = std::move(e->details);  // what was asked for or said meanwhile stays
                 e->details = std::move(*r);
-                e->details.check = check;
+                e->details.check = before.check;
+                e->details.rebuild = before.rebuild;
+                e->details.filesCompared = before.filesCompared;
+                e->details.filesEqual = before.filesEqual;
+                e->details.rebuildSeconds = before.rebuildSeconds;
+                for (const ArtifactFile& f : e->details.files) e->details.rebuiltBytes += f.rawBytes;
                 if (e->details.base == Base::kNotFound && !baseFor(path).isEmpty()) e->details.base = Base::kFoundUnchecked;
             } else if (r.error().code != ErrorCode::kCancelled) {
                 // A manifest or header that cannot be read is damage, too.

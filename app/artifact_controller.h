@@ -28,6 +28,8 @@ class ArtifactController : public QObject {
     ArtifactViewState state() const;
     /// Puts it first, makes it current and opens it.
     void add(const QString& path);
+    /// It was rebuilt here and every file had the original's SHA-256 (compressing ends with that).
+    void setRebuilt(const QString& path, int files, double seconds);
     void setCurrent(int row);
     QString currentPath() const;
     const ArtifactDetails* current() const;

@@ -157,6 +157,7 @@ void CompressController::takeOutcome(const WriteOutcome& outcome) {
     m_fraction = 1;
     m_artifactPath = QString::fromStdString(outcome.artifact->path().string());
     m_filesCompared = static_cast<int>(outcome.files_compared);
+    m_compareSeconds = outcome.compare_seconds;
     m_phase = Phase::kMeasured;
     const double raw = static_cast<double>(outcome.report.raw_bytes);
     emit changed();

@@ -43,6 +43,7 @@ class CompressController : public QObject {
     double estimateBefore() const { return m_estimateBefore; }
     const QString& artifactPath() const { return m_artifactPath; }
     int filesCompared() const { return m_filesCompared; }
+    double compareSeconds() const { return m_compareSeconds; }
     const std::optional<Error>& error() const { return m_error; }
 
    signals:
@@ -65,6 +66,7 @@ class CompressController : public QObject {
     double m_fraction = 0, m_estimateBefore = 0;
     QString m_artifactPath;
     int m_filesCompared = 0;
+    double m_compareSeconds = 0;
     std::optional<Error> m_error;
 };
 

@@ -33,8 +33,11 @@ QString howStored(const FileRecord& file, const std::vector<BlockInfo>& blocks) 
     std::map<std::string, std::map<std::string, std::uint64_t>> byTensor;
     for (const BlockId id : file.blocks) {
         const BlockInfo& b = blocks[id];
-        byTensor[b.name.substr(0, b.name.rfind('#'))][b.codec] += b.raw_size;
+        const std::string name = b.name.substr(0, b.name.rfind('#'));
+        if (name == file.path && file.blocks.size() > 1) continue;  // the header of a weight file is no tensor
+        byTensor[name][b.codec] += b.raw_size;
     }
+    if (byTensor.empty()) byTensor[file.path][file.blocks.empty() ? "raw" : blocks[file.blocks.front()].codec] = 1;
     std::map<std::string, int> counts;
     for (const auto& [tensor, codecs] : byTensor)
         ++counts[std::max_element(codecs.begin(), codecs.end(), [](const auto& a, const auto& b) { return a.second < b.second; })->first];
@@ -43,7 +46,7 @@ QString howStored(const FileRecord& file, const std::vector<BlockInfo>& blocks) 
     std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
     QStringList parts;
     for (const auto& [codec, n] : order) parts.append(methodText(codec).toLower() + u' ' + QString::number(n));
-    return parts.join(QStringLiteral(", ")) + text(" pieces");
+    return parts.join(QStringLiteral(", ")) + text(" tensors");
 }
 
 }  // namespace

@@ -78,6 +78,7 @@ Result<WriteOutcome> write_artifact(const WriteRequest& request, const FillSink&
             return report.error();
         }
         out.files_compared = report->files;
+        out.compare_seconds = report->seconds;
     }
     return out;
 }

@@ -35,6 +35,7 @@ struct WriteOutcome {
     std::shared_ptr<const Artifact> artifact;
     delta::CompressReport report;
     std::uint64_t files_compared = 0;  ///< 0: not rebuilt; all of them were equal, else it is an error
+    double compare_seconds = 0;
 };
 
 using FillSink = std::function<Result<delta::CompressReport>(BlockSink& sink)>;

@@ -103,6 +103,7 @@ void Studio::connectDelta() {
     connect(m_compress.get(), &app::CompressController::compressed, this, [this](const QString& artifact, double saved, bool) {
         m_project.recordArtifact(artifact, saved);
         m_artifacts->add(artifact);
+        m_artifacts->setRebuilt(artifact, m_compress->filesCompared(), m_compress->compareSeconds());
         showMessage(tr("Compressed to %1, %2 smaller").arg(QFileInfo(artifact).fileName(), app::format::percent(saved)));
     });
     connect(m_compress.get(), &app::CompressController::rebuilt, this, [this](const QString& folder, quint64 files, quint64 bytes, double seconds) {
