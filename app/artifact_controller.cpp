@@ -391,6 +391,8 @@ void ArtifactController::unpackTo(const QString& folder) {
             if (!basePath.isEmpty() && needsBase(*artifact)) {
                 TENPAK_ASSIGN(base, open_model(fs::path(basePath.toStdString())));
             }
+            TENPAK_ASSIGN(const auto trust, signing::TrustStore::open(signing::TrustStore::default_file()));
+            TENPAK_RETURN_IF_ERROR(signing::refuse_forged(*artifact, &trust));  // before a byte of it is written
             TENPAK_ASSIGN(const auto view, unpacked_view(artifact));
             delta::ReconstructOptions options;
             options.verify = delta::Verify::kFull;

@@ -173,6 +173,8 @@ void CompressController::rebuild(const QString& artifact, std::shared_ptr<const 
             TENPAK_ASSIGN(auto opened, Artifact::open(fs::path(artifact.toStdString())));
             delta::ReconstructOptions options;
             options.verify = delta::Verify::kFull;
+            TENPAK_ASSIGN(const auto trust, signing::TrustStore::open(signing::TrustStore::default_file()));
+            TENPAK_RETURN_IF_ERROR(signing::refuse_forged(*opened, &trust));  // before a byte of it is written
             TENPAK_ASSIGN(const auto view, unpacked_view(opened));
             return delta::reconstruct(*view, base.get(), fs::path(folder.toStdString()), options, run.context());
         },

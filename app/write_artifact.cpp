@@ -61,25 +61,22 @@ Result<WriteOutcome> write_artifact(const WriteRequest& request, const FillSink&
         options.signature_scheme = signing::scheme_of(request.key);
         TENPAK_ASSIGN(signer, signing::make_signer(request.key, request.model_id));
     }
+    WriteOutcome out;
+    if (request.rebuild_and_compare) {
+        // Before it is put in place: what does not rebuild, or was not seen to, never appears at `path`.
+        options.accept = [&](const Artifact& written) -> Status {
+            delta::ReconstructOptions rebuild;
+            rebuild.verify = delta::Verify::kFull;
+            TENPAK_ASSIGN(const auto report, delta::verify_rebuild(written, base, rebuild, ctx));
+            out.files_compared = report.files;
+            out.compare_seconds = report.seconds;
+            return {};
+        };
+    }
     TENPAK_ASSIGN(auto writer, ArtifactWriter::create(request.path, options));
     CountingSink sink(*writer, request.candidate, on_progress);
-    WriteOutcome out;
     TENPAK_ASSIGN(out.report, fill(sink));
     TENPAK_ASSIGN(out.artifact, writer->finish(signer, ctx));
-    if (request.rebuild_and_compare) {
-        delta::ReconstructOptions rebuild;
-        rebuild.verify = delta::Verify::kFull;
-        const auto report = delta::verify_rebuild(*out.artifact, base, rebuild, ctx);
-        if (!report.ok()) {
-            // An artifact that does not rebuild, or was not seen to, is not handed over.
-            out.artifact.reset();
-            std::error_code ec;
-            fs::remove_all(request.path, ec);
-            return report.error();
-        }
-        out.files_compared = report->files;
-        out.compare_seconds = report->seconds;
-    }
     return out;
 }
 
