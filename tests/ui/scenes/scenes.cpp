@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/ui/scenes/scenes.h"
 
+#include <QDragEnterEvent>
+#include <QMimeData>
 #include <QPushButton>
 #include <QScrollArea>
 #include <QScrollBar>
+#include <QUrl>
+#include <QWindow>
 
 #include "tests/ui/scenes/fixtures.h"
 #include "ui/artifacts/artifacts_page.h"
@@ -11,6 +15,8 @@
 #include "ui/delta/delta_page.h"
 #include "ui/delta/layer_map.h"
 #include "ui/dialogs/compress_dialog.h"
+#include "ui/dialogs/help_dialog.h"
+#include "ui/dialogs/settings_dialog.h"
 #include "ui/shell/command_palette.h"
 #include "ui/shell/hardware_chip.h"
 #include "ui/start/start_page.h"
@@ -48,6 +54,18 @@ Make artifactScene(ArtifactCase which) {
         stage.show(fixtures::artifacts(which));
         return w;
     };
+}
+
+/// Something is dragged over the window.
+void drag(Stage& stage, const QPoint& at) {
+    static QMimeData mime;
+    mime.setUrls({QUrl::fromLocalFile(QStringLiteral("/models/a"))});
+    QDragEnterEvent enter(at, Qt::CopyAction, &mime, Qt::LeftButton, {});
+    QCoreApplication::sendEvent(stage.window->windowHandle(), &enter);
+    for (int i = 0; i < 2; ++i) {
+        QDragMoveEvent move(at, Qt::CopyAction, &mime, Qt::LeftButton, {});
+        QCoreApplication::sendEvent(stage.window->windowHandle(), &move);
+    }
 }
 
 void addStart(std::vector<Scene>& list) {
@@ -216,6 +234,19 @@ void addShell(std::vector<Scene>& list) {
                         s.show(fixtures::delta(DeltaPhase::kEstimated));
                         return w;
                     }, {}, {false, true}});
+    list.push_back({QStringLiteral("drop-halves"), deltaScene(fixtures::delta(DeltaPhase::kEstimated)), [](Stage& s) { drag(s, {400, 500}); }, {true, false}});
+    list.push_back({QStringLiteral("drop-on-slot"), deltaScene(fixtures::delta(DeltaPhase::kEstimated)), [](Stage& s) { drag(s, {s.window->width() - 500, 60}); }, {true, false}});
+    list.push_back({QStringLiteral("dialog-settings"), [](Stage& s, const QSize&) {
+                        s.store = std::make_unique<QSettings>(QStringLiteral("/nonexistent/tenpak-scenes.ini"), QSettings::IniFormat);
+                        s.settings = std::make_unique<app::Settings>(*s.store);
+                        s.other = std::make_unique<ui::SettingsDialog>(*s.settings, std::vector<signing::TrustedKey>{{"a1b2c3d4e5f60718293a4b5c6d7e8f90", "You", "", ""}});
+                        return s.other.get();
+                    }, {}, {}, true, false});
+    for (const auto& [name, topic] : {std::pair{"dialog-help", ui::HelpTopic::kContents}, std::pair{"dialog-keys", ui::HelpTopic::kKeys}, std::pair{"dialog-about", ui::HelpTopic::kAbout}})
+        list.push_back({QLatin1String(name), [topic = topic](Stage& s, const QSize&) {
+                            s.other = std::make_unique<ui::HelpDialog>(topic, s.actions);
+                            return s.other.get();
+                        }, {}, {}, true, false});
     list.push_back({QStringLiteral("dialog-compress"), [](Stage& s, const QSize&) {
                         s.other = std::make_unique<ui::CompressDialog>(fixtures::compressDialog(false));
                         return s.other.get();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Every state of the window, by name.
 #pragma once
+#include <QSettings>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "app/action_registry.h"
 #include "app/candidate_model.h"
 #include "app/files_model.h"
+#include "app/settings.h"
 #include "app/tensor_model.h"
 #include "app/view_states.h"
 #include "tests/ui/scenes/layout_check.h"
@@ -22,6 +24,8 @@ struct Stage {
     app::CandidateModel candidates;
     app::FilesModel files;
     std::unique_ptr<ui::MainWindow> window;
+    std::unique_ptr<QSettings> store;
+    std::unique_ptr<app::Settings> settings;
     std::unique_ptr<QWidget> other;  ///< a dialog or popover shown instead
 
     ui::MainWindow* open(const QSize& size, ui::Page page, bool withPair = true);
