@@ -93,7 +93,9 @@ void ArtifactController::add(const QString& rawPath) {
     m_paths.prepend(path);
     m_current = path;
     saveList();
-    load(path);
+    // What is known of an unchanged file stays known.
+    const Entry* e = entry(path);
+    if (e == nullptr || !(e->identity == identityOf(path))) load(path);
     emit changed();
 }
 

@@ -235,6 +235,10 @@ class JourneyTest : public QObject {
             if (const auto signature = (*artifact)->read_signature(name); signature.ok()) stored -= static_cast<double>(signature->size());
         QVERIFY2(stored >= low && stored <= high, qPrintable(QStringLiteral("%1 not in [%2, %3]").arg(stored).arg(low).arg(high)));
         QCOMPARE(m_studio->compress().filesCompared(), 6);
+        click("deltaPrimary");  // now: show artifact
+        QTRY_COMPARE(window().page(), Page::kArtifacts);
+        QTRY_VERIFY(m_studio->artifacts().current() && m_studio->artifacts().current()->rebuild == ArtifactDetails::Rebuild::kSame);
+        window().setPage(Page::kDelta);
 
         // Rebuild.
         m_dialogs->nextPaths.push_back(at(QStringLiteral("out/rebuilt")));

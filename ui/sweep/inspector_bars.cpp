@@ -43,7 +43,7 @@ void LayerErrorStrip::paintEvent(QPaintEvent*) {
     constexpr double kTop = 18, kBase = 46;
     p.setPen(t.text2);
     drawText(p, QRectF(0, 0, width(), 16), Qt::AlignLeft | Qt::AlignVCenter, tr("Output error per layer"), caption);
-    drawText(p, QRectF(0, 0, width(), 16), Qt::AlignRight | Qt::AlignVCenter, tr("up to %1").arg(app::format::percent(m_largest * 100)), caption);
+    drawText(p, QRectF(0, 0, width(), 16), Qt::AlignRight | Qt::AlignVCenter, tr("up to %1").arg(QString(app::format::significant(m_largest * 100, 2) + QStringLiteral("\u202F%"))), caption);
     const double w = width() / static_cast<double>(std::max<std::size_t>(1, m_errors.size())), gap = w > 4 ? 1.5 : .5;
     for (std::size_t i = 0; i < m_errors.size(); ++i) {
         if (!std::isfinite(m_errors[i]) || m_largest <= 0) continue;
