@@ -168,6 +168,7 @@ QString timeLeft(double seconds) {
 
 QString duration(double seconds) {
     if (!std::isfinite(seconds) || seconds < 0) return kDash;
+    if (seconds < 0.1) return milliseconds(seconds * 1000);  // "0.0 s" would say nothing
     if (seconds < 10) return text("%1 s").arg(fixed(seconds, 1));
     if (seconds <= 60) return text("%1 s").arg(fixed(seconds, 0));
     const auto minutes = static_cast<long>(std::lround(seconds / 60));

@@ -61,6 +61,7 @@ class TextTest : public QObject {
         row(format::trimmed(1000), "1,000");
         row(format::count(1049), "1,049");
         row(format::duration(125 * 60), "2 h 5 min");
+        row(format::duration(0.0421), "42.1\u00A0ms");
         row(format::shortFingerprint(u"9f86d081884c7d659a2feaa0c55ad015"), "9f86\u00A0d081\u00A0884c\u00A07d65");
         const QDateTime now(QDate(2026, 11, 22), QTime(14, 2));
         row(format::when(now, now), "today, 14:02");
