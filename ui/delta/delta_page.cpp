@@ -2,7 +2,6 @@
 #include "ui/delta/delta_page.h"
 
 #include <QKeyEvent>
-#include <QScrollArea>
 
 #include "ui/delta/layer_map.h"
 #include "ui/delta/map_card.h"
@@ -11,6 +10,7 @@
 #include "ui/delta/tensor_card.h"
 #include "ui/widgets/banner.h"
 #include "ui/widgets/empty_pair.h"
+#include "ui/widgets/scroll.h"
 #include "ui/widgets/table.h"
 
 namespace tenpak::ui {
@@ -58,13 +58,7 @@ DeltaPage::DeltaPage(QWidget* parent) : QWidget(parent), d(std::make_unique<Priv
     column->addWidget(d->misfits, 2);
     column->addWidget(d->tensors, 2);
     // Below about 820 px of height the page scrolls.
-    auto* scroll = new QScrollArea;
-    scroll->setObjectName(QStringLiteral("deltaScroll"));
-    scroll->setFrameShape(QFrame::NoFrame);
-    scroll->setWidgetResizable(true);
-    scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-    scroll->setFocusPolicy(Qt::NoFocus);
-    scroll->setWidget(content);
+    auto* scroll = makeScroll(QStringLiteral("deltaScroll"), content, ScrollGround::kPage);
     auto* all = new QVBoxLayout(this);
     all->setContentsMargins(0, 0, 0, 0);
     all->addWidget(scroll);

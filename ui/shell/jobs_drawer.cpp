@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/shell/jobs_drawer.h"
+#include "ui/widgets/scroll.h"
 
 #include <QProgressBar>
-#include <QScrollArea>
 
 namespace tenpak::ui {
 namespace {
@@ -137,22 +137,13 @@ JobsDrawer::JobsDrawer(QWidget* parent) : Card(0, parent), m_list(new QVBoxLayou
     head->addWidget(close);
     auto* inner = new QWidget;
     m_inner = inner;
-    inner->setAutoFillBackground(false);
     m_list->setContentsMargins(0, 0, 0, 6);
     m_list->setSpacing(0);
     m_none->setContentsMargins(space::kL, 4, 0, 4);
     m_list->addWidget(m_none);
     m_list->addStretch();
     inner->setLayout(m_list);
-    auto* scroll = new QScrollArea;
-    scroll->setObjectName(QStringLiteral("jobsScroll"));
-    scroll->setFrameShape(QFrame::NoFrame);
-    scroll->setWidgetResizable(true);
-    scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-    scroll->setFocusPolicy(Qt::NoFocus);
-    scroll->viewport()->setAutoFillBackground(false);
-    scroll->setWidget(inner);
-    inner->setAutoFillBackground(false);
+    auto* scroll = makeScroll(QStringLiteral("jobsScroll"), inner, ScrollGround::kCard);
     box()->setContentsMargins(1, 1, 1, 1);
     box()->setSpacing(0);
     box()->addLayout(head);

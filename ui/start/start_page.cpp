@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/start/start_page.h"
 
-#include <QScrollArea>
 
 #include "ui/start/recent_row.h"
 #include "ui/widgets/banner.h"
 #include "ui/widgets/basics.h"
 #include "ui/widgets/drop_zone.h"
+#include "ui/widgets/scroll.h"
 
 namespace tenpak::ui {
 
@@ -70,13 +70,7 @@ StartPage::StartPage(QWidget* parent) : QWidget(parent), m_banner(new Banner), m
     row->addStretch(1);
     row->addWidget(middle, 100);
     row->addStretch(1);
-    auto* scroll = new QScrollArea;
-    scroll->setObjectName(QStringLiteral("startScroll"));
-    scroll->setFrameShape(QFrame::NoFrame);
-    scroll->setWidgetResizable(true);
-    scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-    scroll->setFocusPolicy(Qt::NoFocus);
-    scroll->setWidget(content);
+    auto* scroll = makeScroll(QStringLiteral("startScroll"), content, ScrollGround::kPage);
     auto* all = new QVBoxLayout(this);
     all->setContentsMargins(0, 0, 0, 0);
     all->addWidget(scroll);

@@ -2,7 +2,6 @@
 #include "ui/sweep/inspector.h"
 
 #include <QGridLayout>
-#include <QScrollArea>
 #include <cmath>
 
 #include "app/candidate_model.h"
@@ -10,6 +9,7 @@
 #include "ui/charts/provenance_text.h"
 #include "ui/sweep/inspector_bars.h"
 #include "ui/widgets/pill.h"
+#include "ui/widgets/scroll.h"
 
 namespace tenpak::ui {
 namespace {
@@ -54,16 +54,7 @@ Inspector::Inspector(QWidget* parent) : Card(0, parent) {
     m_body = new QVBoxLayout(inner);
     m_body->setContentsMargins(15, 13, 15, space::kS);
     m_body->setSpacing(7);
-    inner->setAutoFillBackground(false);
-    auto* scroll = new QScrollArea;
-    scroll->setObjectName(QStringLiteral("inspectorScroll"));
-    scroll->setFrameShape(QFrame::NoFrame);
-    scroll->setWidgetResizable(true);
-    scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-    scroll->setFocusPolicy(Qt::NoFocus);
-    scroll->viewport()->setAutoFillBackground(false);
-    scroll->setWidget(inner);
-    inner->setAutoFillBackground(false);
+    auto* scroll = makeScroll(QStringLiteral("inspectorScroll"), inner, ScrollGround::kCard);
     m_foot = makeColumn(space::kS);
     m_foot->setContentsMargins(15, space::kXs, 15, 13);
     box()->addWidget(scroll, 1);

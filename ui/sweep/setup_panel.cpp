@@ -5,11 +5,11 @@
 #include <QAbstractItemView>
 #include <QComboBox>
 #include <QGridLayout>
-#include <QScrollArea>
 #include <QWheelEvent>
 
 #include "app/format.h"
 #include "ui/sweep/limits_panel.h"
+#include "ui/widgets/scroll.h"
 
 namespace tenpak::ui {
 namespace {
@@ -51,15 +51,7 @@ SetupPanel::SetupPanel(QWidget* parent) : Card(0, parent), m_limits(new LimitsPa
     column->addLayout(m_candidates);
     column->addStretch();
 
-    auto* scroll = new QScrollArea;
-    scroll->setObjectName(QStringLiteral("setupScroll"));
-    scroll->setFrameShape(QFrame::NoFrame);
-    scroll->setWidgetResizable(true);
-    scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-    scroll->setFocusPolicy(Qt::NoFocus);
-    scroll->viewport()->setAutoFillBackground(false);
-    scroll->setWidget(inner);
-    inner->setAutoFillBackground(false);
+    auto* scroll = makeScroll(QStringLiteral("setupScroll"), inner, ScrollGround::kCard);
     box()->addWidget(scroll, 1);
 
     m_start = makeButton(QStringLiteral("sweepStart"), tr("Start sweep"), QStringLiteral("play"), ButtonKind::kPrimary);
