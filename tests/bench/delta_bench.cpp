@@ -149,7 +149,7 @@ Figure ours(const Pair& p, const fs::path& folder) {
             r.encode_s += seconds([&] { e = delta::encode_smallest(fine, base, p.types[i]); });
             Bytes back(n);
             r.decode_s += seconds([&] {
-                if (!e.codec->decode(e.stored, e.codec->needs_base() ? base : Span{}, back).ok()) die("decode failed");
+                if (!e.codec->decode(e.stored, e.codec->predicts() ? base : Span{}, back).ok()) die("decode failed");
             });
             if (std::memcmp(back.data(), fine.data(), n) != 0) die("round trip failed on " + p.name);
         }
