@@ -65,14 +65,14 @@ class WeightsCodec : public Codec {
         if (!kind || raw.empty() || raw.size() % make_layout(static_cast<unsigned>(*kind), 0)->bytes != 0) return false;
         if (with_base_ && base.size() != raw.size()) return false;
         const std::size_t begin = out.size();
-        if (encode_weights(raw, with_base_ ? base : Span{}, *kind, out) && out.size() - begin < raw.size()) return true;
+        if (encode_weights(raw, {with_base_ ? base : Span{}}, *kind, out) && out.size() - begin < raw.size()) return true;
         out.resize(begin);
         return false;
     }
     Status decode(Span stored, Span base, std::span<std::byte> raw) const override {
         if (!with_base_) return decode_weights(stored, {}, raw);
         if (base.size() != raw.size()) return malformed("a difference block and its base differ in size");
-        return decode_weights(stored, base, raw);
+        return decode_weights(stored, {base}, raw);
     }
 
    private:
@@ -126,7 +126,7 @@ Encoded encode_smallest(Span raw, Span base, DType dtype) {
     if (kind && raw.size() % make_layout(static_cast<unsigned>(*kind), 0)->bytes == 0) {
         // Both are analysed; the smaller one is written, and both where they are so close that only bytes can tell.
         std::optional<WeightEncoder> difference;
-        if (base.size() == raw.size()) difference.emplace(raw, base, *kind);
+        if (base.size() == raw.size()) difference.emplace(raw, Prediction{base}, *kind);
         const WeightEncoder alone(raw, {}, *kind);
         constexpr double kClose = 1.005, kFew = 16;
         if (difference && difference->cost().total() <= alone.cost().total() * kClose + kFew) {
