@@ -15,7 +15,7 @@ Figure whole_artifact(const Pair& p, const fs::path& work) {
     fs::remove(out);
     fs::remove_all(back);
     Figure r;
-    const auto compressed = try_tenpak({"delta", "compress", p.base_path, p.fine_path, "-o", out, "--threads", "1"});
+    const auto compressed = try_command({"delta", "compress", p.base_path, p.fine_path, "-o", out, "--threads", "1"});
     if (!compressed.ok()) {
         std::fprintf(stderr, "%s: %s\n", p.name.c_str(), compressed.error().text().c_str());
         return no_figure("refused");
@@ -24,7 +24,7 @@ Figure whole_artifact(const Pair& p, const fs::path& work) {
     r.bytes = c.json["stored_bytes"].get<double>();
     r.encode_s = c.cpu_s;
     const TenpakRun d =
-        tenpak({"delta", "reconstruct", p.base_path, out, "-o", back, "--verify", "full", "--threads", "1"});
+        command({"delta", "reconstruct", p.base_path, out, "-o", back, "--verify", "full", "--threads", "1"});
     r.decode_s = d.cpu_s;
     std::string why;
     if (fs::is_directory(p.fine_path)) {

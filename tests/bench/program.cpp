@@ -105,7 +105,7 @@ fs::path tenpak_program() {
     return fs::path(TENPAK_BIN_DIR) / "tenpak";
 }
 
-Result<TenpakRun> try_tenpak(std::vector<std::string> args) {
+Result<TenpakRun> try_command(std::vector<std::string> args) {
     args.push_back("--json");
     args.push_back("--quiet");
     const Ran r = run(tenpak_program().string(), args);
@@ -117,7 +117,7 @@ Result<TenpakRun> try_tenpak(std::vector<std::string> args) {
     if (!json.ok()) return json.error();
     return TenpakRun{std::move(json).value(), r.wall_s, r.cpu_s, r.peak_bytes};
 }
-TenpakRun tenpak(std::vector<std::string> args) { return need(try_tenpak(std::move(args))); }
+TenpakRun command(std::vector<std::string> args) { return need(try_command(std::move(args))); }
 
 bool same_files(const fs::path& a, const fs::path& b, std::string* why) {
     const auto names = [](const fs::path& p) {

@@ -18,14 +18,14 @@ struct Ran {
 /// Looked up in PATH where `program` has no slash.
 Ran run(const std::string& program, const std::vector<std::string>& args);
 bool in_path(const std::string& program);
-/// The built command line: its JSON document, or what it said when it failed. tenpak() ends the benchmark then.
+/// The built command line: its JSON document, or what it said when it failed. command() ends the benchmark then.
 struct TenpakRun {
     Json json;
     double wall_s = 0, cpu_s = 0;
     std::uint64_t peak_bytes = 0;
 };
-Result<TenpakRun> try_tenpak(std::vector<std::string> args);
-TenpakRun tenpak(std::vector<std::string> args);
+Result<TenpakRun> try_command(std::vector<std::string> args);
+TenpakRun command(std::vector<std::string> args);
 fs::path tenpak_program();  ///< $TENPAK, else the one built with this benchmark
 
 [[noreturn]] void die(const std::string& what);

@@ -136,7 +136,7 @@ std::vector<Shape> llama_shapes(std::uint64_t bytes) {
     std::vector<Shape> s{{"model.embed_tokens.weight", kVocabulary, kHidden, false}};
     const std::uint64_t embedding = kVocabulary * kHidden;
     const std::uint64_t layers =
-        std::max<std::uint64_t>(1, bytes / 2 > embedding ? (bytes / 2 - embedding + kLayer / 2) / kLayer : 1);
+        std::max<std::uint64_t>(1, bytes / 2 > embedding ? (bytes / 2 - embedding + kLayer - 1) / kLayer : 1);
     for (std::uint64_t i = 0; i < layers; ++i) {
         const std::string p = "model.layers." + std::to_string(i) + ".";
         s.push_back({p + "input_layernorm.weight", 1, kHidden, false});
