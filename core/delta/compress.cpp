@@ -13,6 +13,7 @@
 #include "core/delta/block_plan.h"
 #include "core/delta/codec.h"
 #include "core/delta/estimate_read.h"
+#include "core/delta/predict.h"
 
 namespace tenpak::delta {
 
@@ -23,26 +24,26 @@ using Clock = std::chrono::steady_clock;
 struct Finished {
     BlockInfo info;
     Bytes stored;
-    std::uint64_t changed = 0;  ///< elements that differ from the base (all, without one)
+    std::vector<std::uint64_t> changed;  ///< [piece] elements that differ from the base's (all, without one)
     const Codec* codec = nullptr;
 };
 
 Result<Finished> encode_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block) {
     try {
-        Bytes raw, predicted;
+        Bytes raw;
         TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
-        if (block.base) {
-            predicted.resize(raw.size());
-            TENPAK_RETURN_IF_ERROR(base->read(base->tensors()[*block.base], block.tensor_offset, predicted));
+        Predicted predicted;
+        if (!block.base.empty()) {
+            TENPAK_ASSIGN(predicted.bytes, predict_from_base(*base, block.base, block.transform));
         }
         Finished f;
-        Encoded e = encode_smallest(raw, predicted, block.dtype);
+        Encoded e = encode_smallest(raw, predicted.view(), block.dtype);
         f.codec = e.codec;
         f.stored = std::move(e.stored);
-        f.changed = block.base ? count_changed(raw, predicted, block.dtype) : raw.size() / std::max(dtype_bits(block.dtype) / 8, 1u);
+        f.changed = count_changed(block, raw, predicted.bytes);
         // What goes to the sink is what decodes: a fault of the encoder must not become a lost model.
         Bytes back(raw.size());
-        const Status decoded = f.codec->decode(f.stored, f.codec->needs_base() ? std::span<const std::byte>(predicted) : std::span<const std::byte>{}, back);
+        const Status decoded = f.codec->decode(f.stored, f.codec->predicts() ? predicted.view() : Prediction{}, back);
         if (!decoded.ok() || std::memcmp(back.data(), raw.data(), raw.size()) != 0)
             return make_error(ErrorCode::kInternal, "a block did not decode to what was encoded", block.name, "This is a defect of tenpak: report it");
         f.info.name = block.name;
@@ -52,7 +53,10 @@ Result<Finished> encode_block(const ModelDirectory& model, const ModelSource* ba
         f.info.raw_size = raw.size();
         f.info.raw_sha256 = sha256(raw);
         f.info.raw_xxh3 = xxh3_64(raw);
-        if (f.codec->needs_base()) f.info.base = BaseRange{base->tensors()[*block.base].name, block.tensor_offset, block.size};
+        if (f.codec->predicts()) {
+            f.info.base = block.base;
+            f.info.transform = block.transform;
+        }
         return f;
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "not enough memory for a block", block.name, "Use fewer threads");
@@ -111,7 +115,7 @@ struct Tally {
 Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model, const PairPlan* pairs, BlockSink& sink, const CompressOptions& options,
                            const JobContext& ctx) {
     const auto start = Clock::now();
-    TENPAK_ASSIGN(const BlockPlan plan, plan_blocks(model, pairs, options.block_weights));
+    TENPAK_ASSIGN(const BlockPlan plan, plan_blocks(model, base, pairs, options.block_weights));
     const unsigned threads = options.threads == 0 ? usable_cpus() : options.threads;
     CompressReport report;
     report.raw_bytes = plan.raw_bytes;
@@ -121,7 +125,7 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
     tally.tensors.resize(model.tensors().size());
     tally.methods.resize(model.tensors().size());
     tally.changed.resize(model.tensors().size());
-    std::set<std::string> base_tensors;
+    std::set<std::string> base_tensors, base_files;
     std::uint64_t done = 0;
     FileHasher hasher(model, ctx);
 
@@ -130,20 +134,21 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         const PlannedBlock& block = plan.blocks[i];
         TENPAK_ASSIGN(tally.ids[i], sink.add_block(f.info, f.stored));
         const bool is_new = tally.distinct.insert(tally.ids[i]).second;
-        if (f.info.base) base_tensors.insert(f.info.base->tensor);
+        for (const BaseRange& r : f.info.base) (r.in_file ? base_files : base_tensors).insert(r.tensor);
         if (is_new) {
             report.stored_bytes += f.stored.size();
             report.methods[f.info.codec] += f.stored.size();
         }
-        if (block.tensor) {
-            TensorReport& t = tally.tensors[*block.tensor];
-            t.raw_bytes += block.size;
-            t.stored_bytes += is_new ? f.stored.size() : 0;
-            tally.methods[*block.tensor][f.info.codec] += block.size;
-            tally.changed[*block.tensor] += f.changed;
+        for (std::size_t k = 0; k < block.pieces.size(); ++k) {
+            const BlockPiece& piece = block.pieces[k];
+            TensorReport& t = tally.tensors[piece.tensor];
+            t.raw_bytes += piece.size;
+            t.stored_bytes += is_new ? share_of(block, k, f.stored.size()) : 0;
+            tally.methods[piece.tensor][f.info.codec] += piece.size;
+            tally.changed[piece.tensor] += f.changed[k];
         }
         done += block.size;
-        ctx.report({"compress", done, plan.raw_bytes, "bytes", block.tensor ? model.tensors()[*block.tensor].name : model.files()[block.file].path});
+        ctx.report({"compress", done, plan.raw_bytes, "bytes", block.in_tensor() ? model.tensors()[block.first_tensor()].name : model.files()[block.file].path});
         return {};
     };
     TENPAK_RETURN_IF_ERROR(parallel_ordered<Finished>(plan.blocks.size(), threads, 2 * threads, ctx, work, store));
@@ -162,6 +167,10 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         b.id = base->id();
         b.revision = options.base_revision;
         for (std::size_t i = 0; i < needed.size(); ++i) b.tensors.emplace(needed[i]->name, digests[i]);
+        for (const std::string& path : base_files) {
+            TENPAK_ASSIGN(const Bytes file, base->read_side_file(path));
+            b.files.emplace(path, sha256(file));
+        }
         record.base = std::move(b);
     }
     TENPAK_RETURN_IF_ERROR(sink.set_model(std::move(record)));

@@ -36,36 +36,34 @@ struct Task {
 class Run {
    public:
     Run(const ModelSource& base, const ModelDirectory& model, const PairPlan& pairs, BlockPlan plan, std::uint64_t block_weights, const EstimateOptions& options)
-        : base_(base), model_(model), plan_(std::move(plan)), block_weights_(block_weights), options_(options),
+        : base_(base), model_(model), pairs_(pairs), plan_(std::move(plan)), block_weights_(block_weights), options_(options),
           frame_(container_frame_bytes(plan_, model, &base)) {
         order_ = layer_order(model.tensors());
         units_.resize(model.tensors().size() + model.files().size());
         todo_.resize(units_.size());
         busy_.resize(units_.size());
-        base_of_.resize(model.tensors().size());
-        for (const TensorPair& p : pairs.pairs)
-            if (p.base) base_of_[p.fine_tune] = &base.tensors()[*p.base];
+        unit_of_tensor_.resize(model.tensors().size());
+        std::iota(unit_of_tensor_.begin(), unit_of_tensor_.end(), 0u);
         std::mt19937_64 random(options.seed);
         for (std::uint32_t b = 0; b < plan_.blocks.size(); ++b) {
-            const std::uint32_t u = unit_of(plan_.blocks[b]);
-            units_[u].raw_bytes += plan_.blocks[b].size;
-            units_[u].is_tensor = plan_.blocks[b].tensor.has_value();
+            const PlannedBlock& block = plan_.blocks[b];
+            const std::uint32_t u = unit_of(block);
+            for (const BlockPiece& p : block.pieces) unit_of_tensor_[p.tensor] = u;
+            units_[u].raw_bytes += block.size;
+            units_[u].is_tensor = block.in_tensor();
             ++units_[u].blocks;
             todo_[u].push_back(b);
-            // Until it is known: about the same digits as its raw size has.
-            const double entry = static_cast<double>(block_entry_bytes(plan_.blocks[b], "difference", plan_.blocks[b].size / 2, plan_.raw_bytes / 4, plan_.blocks[b].base.has_value()));
-            entries_total_ += entry;
+            entries_total_ += kBlockEntryBytes;
+            for (const BaseRange& r : block.base) base_parts_[r.tensor] = u;
+            if (block.base.size() > 1) entries_total_ += kRangeEntryBytes * static_cast<double>(block.base.size());
         }
         for (auto& list : todo_) std::shuffle(list.begin(), list.end(), random);
-        for (std::uint32_t u = 0; u < base_of_.size(); ++u) {
-            if (base_of_[u] == nullptr || units_[u].raw_bytes == 0) continue;
-            entries_total_ += static_cast<double>(base_entry_bytes(base_of_[u]->name));
-        }
+        entries_total_ += kBaseEntryBytes * static_cast<double>(base_parts_.size());
         // Pass 1: tensors in random order, so that those not yet read are like those read; then side files.
-        for (std::uint32_t u = 0; u < base_of_.size(); ++u)
+        for (std::uint32_t u = 0; u < unit_of_tensor_.size(); ++u)
             if (units_[u].blocks > 0) first_pass_.push_back(u);
         std::shuffle(first_pass_.begin(), first_pass_.end(), random);
-        for (std::uint32_t u = static_cast<std::uint32_t>(base_of_.size()); u < units_.size(); ++u)
+        for (std::uint32_t u = static_cast<std::uint32_t>(unit_of_tensor_.size()); u < units_.size(); ++u)
             if (units_[u].blocks > 0) first_pass_.push_back(u);
         std::reverse(first_pass_.begin(), first_pass_.end());
     }
@@ -77,7 +75,7 @@ class Run {
             const std::uint32_t u = first_pass_.back();
             first_pass_.pop_back();
             ++busy_[u];
-            if (units_[u].is_tensor && units_[u].raw_bytes > kWholeAtOnceBytes && dtype_bits(model_.tensors()[u].dtype) >= 8) return Task{u, std::nullopt};
+            if (can_probe(u)) return Task{u, std::nullopt};
             return take_block(u);
         }
         const Common common = common_of(units_);
@@ -109,7 +107,7 @@ class Run {
             if (t.block) {
                 TENPAK_ASSIGN(o.known, read_known(base_, model_, plan_.blocks[*t.block]));
             } else {
-                TENPAK_ASSIGN(o.probe, read_probe(base_, model_, model_.tensors()[t.unit], base_of_[t.unit], block_weights_, options_.seed * 1000003 + t.unit));
+                TENPAK_ASSIGN(o.probe, read_probe(base_, model_, pairs_.pairs[t.unit], block_weights_, options_.seed * 1000003 + t.unit));
             }
             return o;
         } catch (const std::bad_alloc&) {
@@ -123,20 +121,21 @@ class Run {
             u.probe = std::move(o.probe);
             return;
         }
-        const PlannedBlock& block = plan_.blocks[*t.block];
         KnownBlock k = std::move(o.known->block);
-        double entry = static_cast<double>(block_entry_bytes(block, k.method, k.stored, plan_.raw_bytes / 4, block.base && (k.method == "difference" || k.method == "identical")));
-        const bool predicted = k.method == "difference" || k.method == "identical";
-        if (!predicted && !seen_.insert({o.known->content, k.raw}).second) {
+        const PlannedBlock& block = plan_.blocks[*t.block];
+        if (block.pieces.size() > 1)
+            for (std::size_t i = 0; i < block.pieces.size(); ++i) changed_in_group_[block.pieces[i].tensor] = o.known->changed[i];
+        if (!o.known->predicted && !seen_.insert({o.known->content, k.raw}).second) {
             k.stored = 0;  // an equal block is there already
-            entry = 0;
+            entries_total_ -= kBlockEntryBytes;
+        } else if (k.method == "identical") {
+            entries_total_ += kIdenticalEntryBytes - kBlockEntryBytes;
         }
-        if (predicted) referenced_.insert(t.unit);
-        const double expected = static_cast<double>(block_entry_bytes(block, "difference", block.size / 2, plan_.raw_bytes / 4, block.base.has_value()));
-        entries_total_ += entry - expected;
+        if (o.known->predicted) referenced_.insert(t.unit);
         u.known.push_back(std::move(k));
-        if (u.is_tensor && u.complete() && base_of_[t.unit] != nullptr && !referenced_.contains(t.unit))
-            entries_total_ -= static_cast<double>(base_entry_bytes(base_of_[t.unit]->name));  // its base is not needed
+        if (!u.complete() || referenced_.contains(t.unit)) return;
+        for (const auto& [part, unit] : base_parts_)
+            if (unit == t.unit) entries_total_ -= kBaseEntryBytes;  // its base is not needed
     }
 
     EstimateSnapshot snapshot(double seconds) const {
@@ -162,13 +161,13 @@ class Run {
             s.bytes_read += u.complete() ? u.raw_bytes : std::max(u.known_raw(), u.probe ? u.probe->bytes : 0);
         }
         const double manifest = static_cast<double>(frame_) + entries_total_;
-        // Names of codecs and digits of sizes and offsets: some bytes a block.
-        const double slack = kFrameSlack + 2.0 * static_cast<double>(plan_.blocks.size()) + 12.0 * static_cast<double>(unknown_blocks);
+        const double slack = kFrameSlack + kEntrySlack * entries_total_ + 4.0 * static_cast<double>(unknown_blocks);
         s.estimated_bytes = total + manifest;
         s.low = std::max(total - kNormal * std::sqrt(down) - kNormal * shared, least) + manifest - slack;
         s.high = std::min(total + kNormal * std::sqrt(up) + kNormal * shared, most) + manifest + slack;
         for (const std::uint32_t i : order_) {
-            const Unit& u = units_[i];
+            const std::uint32_t unit = unit_of_tensor_[i];
+            const Unit& u = units_[unit];
             const TensorInfo& info = model_.tensors()[i];
             TensorEstimate t;
             t.name = info.name;
@@ -179,13 +178,17 @@ class Run {
             t.projection = place.projection;
             t.raw_bytes = info.bytes;
             t.complete = u.complete();
-            t.changed_fraction = u.changed_fraction();
+            const auto grouped = changed_in_group_.find(i);
+            t.changed_fraction = grouped == changed_in_group_.end() ? u.changed_fraction() : static_cast<double>(grouped->second) / static_cast<double>(std::max<std::uint64_t>(info.elements(), 1));
             const std::uint64_t read = t.complete ? u.raw_bytes : std::max(u.known_raw(), u.probe ? u.probe->bytes : 0);
-            t.sampled_fraction = info.bytes > 0 ? static_cast<double>(read) / static_cast<double>(info.bytes) : 1;
-            t.estimated_bytes = sizes[i].independent.bytes;
-            t.low = std::max(t.estimated_bytes - kNormal * (sizes[i].independent.down + sizes[i].shared), static_cast<double>(u.known_stored()));
-            t.high = std::min(t.estimated_bytes + kNormal * (sizes[i].independent.up + sizes[i].shared),
-                              static_cast<double>(u.known_stored() + (u.raw_bytes - u.known_raw())));
+            t.sampled_fraction = u.raw_bytes > 0 ? static_cast<double>(read) / static_cast<double>(u.raw_bytes) : 1;
+            // Small tensors share a block; each counts for its part of it.
+            const double share = u.raw_bytes > 0 ? static_cast<double>(info.bytes) / static_cast<double>(u.raw_bytes) : 0;
+            const UnitSize& size = sizes[unit];
+            t.estimated_bytes = share * size.independent.bytes;
+            t.low = share * std::max(size.independent.bytes - kNormal * (size.independent.down + size.shared), static_cast<double>(u.known_stored()));
+            t.high = share * std::min(size.independent.bytes + kNormal * (size.independent.up + size.shared),
+                                      static_cast<double>(u.known_stored() + (u.raw_bytes - u.known_raw())));
             t.method = method_of(u);
             s.tensors.push_back(std::move(t));
         }
@@ -204,7 +207,13 @@ class Run {
     bool stopped() const { return stopped_; }
 
    private:
-    std::uint32_t unit_of(const PlannedBlock& b) const { return b.tensor ? *b.tensor : static_cast<std::uint32_t>(model_.tensors().size()) + b.file; }
+    std::uint32_t unit_of(const PlannedBlock& b) const { return b.in_tensor() ? b.first_tensor() : static_cast<std::uint32_t>(model_.tensors().size()) + b.file; }
+    /// Slices can stand for all of a tensor where it is large and alike in how it is predicted.
+    bool can_probe(std::uint32_t u) const {
+        if (!units_[u].is_tensor || units_[u].raw_bytes <= kWholeAtOnceBytes || dtype_bits(model_.tensors()[u].dtype) < 8) return false;
+        const TensorPair& p = pairs_.pairs[u];
+        return !p.base || p.weights == model_.tensors()[u].elements();
+    }
     std::optional<Task> take_block(std::uint32_t u) {
         const std::uint32_t b = todo_[u].back();
         todo_[u].pop_back();
@@ -226,15 +235,18 @@ class Run {
 
     const ModelSource& base_;
     const ModelDirectory& model_;
+    const PairPlan& pairs_;
     BlockPlan plan_;
     std::uint64_t block_weights_;
     EstimateOptions options_;
     std::uint64_t frame_;
     std::vector<std::uint32_t> order_, first_pass_;
-    std::vector<Unit> units_;                        // tensors, then one a file for what lies outside them
+    std::vector<Unit> units_;                        // first tensors of their blocks, then one a file for what lies outside them
     std::vector<std::vector<std::uint32_t>> todo_;   // [unit] blocks not yet taken
     std::vector<unsigned> busy_;                     // [unit] tasks in work
-    std::vector<const TensorInfo*> base_of_;
+    std::vector<std::uint32_t> unit_of_tensor_;     // [tensor] the first of those that share its blocks
+    std::map<std::string, std::uint32_t> base_parts_;  // tensor or file of the base -> unit that is predicted from it
+    std::map<std::uint32_t, std::uint64_t> changed_in_group_;  // tensor that shares its block with others -> changed elements
     std::set<std::uint32_t> referenced_;
     std::set<std::pair<std::uint64_t, std::uint64_t>> seen_;
     double entries_total_ = 0;
@@ -251,7 +263,7 @@ Result<EstimateSnapshot> estimate(const ModelSource& base, const ModelDirectory&
         const PairPlan pairs = pair_tensors(base, fine_tune);
         if (!pairs.fits) return misfit_error(pairs, base, fine_tune);
         const std::uint64_t block_weights = CompressOptions{}.block_weights;
-        TENPAK_ASSIGN(BlockPlan plan, plan_blocks(fine_tune, &pairs, block_weights));
+        TENPAK_ASSIGN(BlockPlan plan, plan_blocks(fine_tune, &base, &pairs, block_weights));
         Run run(base, fine_tune, pairs, std::move(plan), block_weights, options);
 
         std::mutex m;

@@ -5,10 +5,13 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <random>
 
 #include "core/base/hash.h"
 #include "core/delta/codec.h"
+#include "core/delta/predict.h"
+#include "core/delta/transform.h"
 #include "core/delta/weight_coder.h"
 
 namespace tenpak::delta {
@@ -48,26 +51,39 @@ std::uint64_t count_changed(std::span<const std::byte> a, std::span<const std::b
     return changed;
 }
 
+std::vector<std::uint64_t> count_changed(const PlannedBlock& block, std::span<const std::byte> raw, std::span<const std::byte> predicted) {
+    std::vector<std::uint64_t> changed;
+    std::size_t at = 0;
+    for (const BlockPiece& p : block.pieces) {
+        changed.push_back(predicted.size() == raw.size() ? count_changed(raw.subspan(at, p.size), predicted.subspan(at, p.size), block.dtype)
+                                                         : p.size / std::max(dtype_bits(block.dtype) / 8, 1u));
+        at += p.size;
+    }
+    return changed;
+}
+
 Result<KnownRead> read_known(const ModelSource& base, const ModelDirectory& model, const PlannedBlock& block) {
     Bytes raw, predicted;
     TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
-    if (block.base) {
-        predicted.resize(raw.size());
-        TENPAK_RETURN_IF_ERROR(base.read(base.tensors()[*block.base], block.tensor_offset, predicted));
+    if (!block.base.empty()) {
+        TENPAK_ASSIGN(predicted, predict_from_base(base, block.base, block.transform));
     }
     const Encoded e = encode_smallest(raw, predicted, block.dtype);
     KnownRead k;
     k.block.raw = raw.size();
     k.block.stored = e.stored.size();
     k.block.elements = raw.size() / std::max(dtype_bits(block.dtype) / 8, 1u);
-    k.block.changed = block.base ? count_changed(raw, predicted, block.dtype) : k.block.elements;
+    k.changed = count_changed(block, raw, predicted);
+    k.block.changed = block.in_tensor() ? std::accumulate(k.changed.begin(), k.changed.end(), std::uint64_t{0}) : k.block.elements;
     k.block.method = e.codec->name();
-    if (!e.codec->needs_base()) k.content = xxh3_64(raw);
+    k.predicted = e.codec->predicts();
+    if (!k.predicted) k.content = xxh3_64(raw);
     return k;
 }
 
-Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, const TensorInfo& tensor, const TensorInfo* base_tensor,
-                         std::uint64_t block_weights, std::uint64_t seed) {
+Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, const TensorPair& pair, std::uint64_t block_weights, std::uint64_t seed) {
+    const TensorInfo& tensor = model.tensors()[pair.fine_tune];
+    const TensorInfo* base_tensor = pair.base ? &base.tensors()[*pair.base] : nullptr;
     const std::size_t size = std::max(dtype_bits(tensor.dtype) / 8, 1u);
     const std::uint64_t weights = tensor.bytes / size, slice = kProbeWeights / kProbeSlices, stratum = weights / kProbeSlices;
     std::mt19937_64 random(seed);
@@ -79,12 +95,13 @@ Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, c
     std::vector<double> costs;
     for (unsigned i = 0; i < kProbeSlices; ++i) {  // one slice at a random place of each eighth
         const std::uint64_t room = stratum > slice ? stratum - slice : 0;
-        const std::uint64_t at = (i * stratum + (room > 0 ? random() % room : 0)) * size;
+        const std::uint64_t at = i * stratum + (room > 0 ? random() % room : 0);
         const std::span<std::byte> part(raw.data() + i * slice * size, slice * size);
-        TENPAK_RETURN_IF_ERROR(model.read(tensor, at, part));
+        TENPAK_RETURN_IF_ERROR(model.read(tensor, at * size, part));
         if (base_tensor == nullptr) continue;
-        const std::span<std::byte> other(predicted.data() + i * slice * size, slice * size);
-        TENPAK_RETURN_IF_ERROR(base.read(*base_tensor, at, other));
+        const unsigned base_bits = dtype_bits(base_tensor->dtype);
+        TENPAK_ASSIGN(const Bytes other, predict_from_base(base, {{base_tensor->name, (pair.base_weight + at) * base_bits / 8, slice * base_bits / 8, false}}, pair.transform));
+        std::copy(other.begin(), other.end(), predicted.begin() + static_cast<std::ptrdiff_t>(i * slice * size));
         costs.push_back(slice_cost(part, other, size));
     }
     p.changed = base_tensor != nullptr ? count_changed(raw, predicted, tensor.dtype) : p.elements;

@@ -12,15 +12,18 @@ inline constexpr unsigned kProbeSlices = 8;
 
 struct KnownRead {
     KnownBlock block;
+    std::vector<std::uint64_t> changed;  ///< [piece] elements that differ from the prediction
+    bool predicted = false;     ///< stored with a codec that needs the base
     std::uint64_t content = 0;  ///< XXH3 of the decoded bytes: equal blocks without a base are stored once
 };
 
 /// Reads and encodes one block as compress does.
 Result<KnownRead> read_known(const ModelSource& base, const ModelDirectory& model, const PlannedBlock& block);
-/// Slices of one tensor, chosen by `seed`. `block_weights` is the length of the tensor's blocks.
-Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, const TensorInfo& tensor, const TensorInfo* base_tensor,
-                         std::uint64_t block_weights, std::uint64_t seed);
+/// Slices of one tensor, chosen by `seed`. `block_weights` is the length of the tensor's blocks. All of the tensor is predicted, or none.
+Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, const TensorPair& pair, std::uint64_t block_weights, std::uint64_t seed);
 /// Elements of `a` that differ from `b`.
 std::uint64_t count_changed(std::span<const std::byte> a, std::span<const std::byte> b, DType t);
+/// The same for each piece of a block; all elements where the prediction is none or of another length.
+std::vector<std::uint64_t> count_changed(const PlannedBlock& block, std::span<const std::byte> raw, std::span<const std::byte> predicted);
 
 }  // namespace tenpak::delta

@@ -77,7 +77,8 @@ Status decode(const Payload& p, const DecodeTables& t, std::span<const std::byte
 
 }  // namespace
 
-Status decode_weights(std::span<const std::byte> stored, std::span<const std::byte> base, std::span<std::byte> raw) {
+Status decode_weights(std::span<const std::byte> stored, const Prediction& prediction, std::span<std::byte> raw) {
+    const std::span<const std::byte> base = prediction.bytes;
     TENPAK_ASSIGN(const Payload p, parse_payload(stored));
     if (raw.empty() || raw.size() > kMaxBlockBytes || raw.size() % p.layout.bytes != 0) return malformed("a weights block does not hold whole weights");
     const bool with_base = !base.empty();

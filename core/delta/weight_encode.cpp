@@ -176,7 +176,8 @@ struct WeightEncoder::Analysis {
     }
 };
 
-WeightEncoder::WeightEncoder(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind) {
+WeightEncoder::WeightEncoder(std::span<const std::byte> raw, const Prediction& prediction, FloatKind kind) {
+    const std::span<const std::byte> base = prediction.bytes;
     FloatLayout layout = *make_layout(static_cast<unsigned>(kind), 0);
     const unsigned cap = layout.mantissa - 1;
     const unsigned dropped = layout.bytes == 2 ? zero_low_bits<std::uint16_t>(raw, base, cap) : zero_low_bits<std::uint32_t>(raw, base, cap);
@@ -230,12 +231,12 @@ void WeightEncoder::write(Bytes& out) const {
     append(bits.get(), map.bits_size);
 }
 
-WeightCost weight_cost(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind) {
-    return WeightEncoder(raw, base, kind).cost();
+WeightCost weight_cost(std::span<const std::byte> raw, const Prediction& prediction, FloatKind kind) {
+    return WeightEncoder(raw, prediction, kind).cost();
 }
 
-bool encode_weights(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind, Bytes& out) {
-    const WeightEncoder encoder(raw, base, kind);
+bool encode_weights(std::span<const std::byte> raw, const Prediction& prediction, FloatKind kind, Bytes& out) {
+    const WeightEncoder encoder(raw, prediction, kind);
     if (encoder.possible()) encoder.write(out);
     return encoder.possible();
 }

@@ -44,7 +44,13 @@ Figure codecs_alone(const Pair& p) {
     r.lossless = true;
     const int passes = p.paired < (std::uint64_t{64} << 20) ? 3 : 1;
     for (const PairedTensor& t : p.tensors) {
-        const std::size_t step = (std::size_t{1} << 20) * std::max(dtype_bits(t.type) / 8, 1u);
+        const std::size_t width = std::max(dtype_bits(t.type) / 8, 1u), step = (std::size_t{1} << 20) * width;
+        const auto prediction = [&](std::size_t at, std::size_t n) {
+            delta::Prediction q(Span(t.base).subspan(at, n));
+            q.row_length = t.columns;
+            q.first_column = at / width % t.columns;
+            return q;
+        };
         Bytes back(t.fine.size());
         double encode_s = 1e99, decode_s = 1e99;
         std::vector<delta::Encoded> blocks;
@@ -53,8 +59,7 @@ Figure codecs_alone(const Pair& p) {
             double start = thread_seconds();
             for (std::size_t at = 0; at < t.fine.size(); at += step) {
                 const std::size_t n = std::min(step, t.fine.size() - at);
-                blocks.push_back(
-                    delta::encode_smallest(Span(t.fine).subspan(at, n), Span(t.base).subspan(at, n), t.type));
+                blocks.push_back(delta::encode_smallest(Span(t.fine).subspan(at, n), prediction(at, n), t.type));
             }
             encode_s = std::min(encode_s, thread_seconds() - start);
             std::memset(back.data(), 0, back.size());
@@ -62,7 +67,7 @@ Figure codecs_alone(const Pair& p) {
             for (std::size_t at = 0, b = 0; at < t.fine.size(); at += step, ++b) {
                 const std::size_t n = std::min(step, t.fine.size() - at);
                 const delta::Codec& c = *blocks[b].codec;
-                need(c.decode(blocks[b].stored, c.needs_base() ? Span(t.base).subspan(at, n) : Span{},
+                need(c.decode(blocks[b].stored, c.predicts() ? prediction(at, n) : delta::Prediction(),
                               std::span(back).subspan(at, n)));
             }
             decode_s = std::min(decode_s, thread_seconds() - start);

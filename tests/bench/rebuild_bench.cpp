@@ -52,7 +52,7 @@ Seconds timed(int passes, F&& f) {
 /// The base in memory.
 class MemoryModel : public ModelSource {
  public:
-    explicit MemoryModel(const ModelSource& m) : id_(m.id()), tensors_(m.tensors()) {
+    explicit MemoryModel(const ModelSource& m) : model_(m), tensors_(m.tensors()) {
         for (const TensorInfo& t : tensors_) {
             Bytes b(t.bytes);
             need(m.read(t, 0, b));
@@ -60,18 +60,16 @@ class MemoryModel : public ModelSource {
         }
         index_names();
     }
-    const std::string& id() const override { return id_; }
+    const std::string& id() const override { return model_.id(); }
     const std::vector<TensorInfo>& tensors() const override { return tensors_; }
     Status read(const TensorInfo& t, std::uint64_t at, std::span<std::byte> out) const override {
         std::memcpy(out.data(), data_.at(t.name).data() + at, out.size());
         return {};
     }
-    Result<Bytes> read_side_file(std::string_view path) const override {
-        return make_error(ErrorCode::kNotFound, "no side files", std::string(path));
-    }
+    Result<Bytes> read_side_file(std::string_view path) const override { return model_.read_side_file(path); }  // small
 
  private:
-    std::string id_;
+    const ModelSource& model_;
     std::vector<TensorInfo> tensors_;
     std::map<std::string, Bytes> data_;
 };

@@ -19,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Codec& codec = *codecs[choice % codecs.size()];
     Bytes raw(4 * (1 + (choice >> 3) * 21)), base(raw.size());
     for (std::size_t i = 0; i < base.size(); ++i) base[i] = static_cast<std::byte>(i * 37 + choice);
-    (void)codec.decode(payload, codec.needs_base() ? std::span<const std::byte>(base) : std::span<const std::byte>{}, raw).ok();
+    (void)codec.decode(payload, codec.predicts() ? std::span<const std::byte>(base) : std::span<const std::byte>{}, raw).ok();
 
     if ((choice & 1u) != 0) {
         const std::size_t n = std::min<std::size_t>(payload.size() / 8 * 4, 1024);
@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         const auto fine = payload.first(n), from = payload.subspan(n, n);
         const Encoded e = encode_smallest(fine, from, type);
         Bytes back(n);
-        const bool ok = e.codec->decode(e.stored, e.codec->needs_base() ? from : std::span<const std::byte>{}, back).ok();
+        const bool ok = e.codec->decode(e.stored, e.codec->predicts() ? from : std::span<const std::byte>{}, back).ok();
         if (!ok || !std::equal(back.begin(), back.end(), fine.begin())) std::abort();
         Bytes stored;
         if (encode_weights(fine, from, *float_kind(type), stored) && (!decode_weights(stored, from, back).ok() || !std::equal(back.begin(), back.end(), fine.begin()))) std::abort();

@@ -21,7 +21,7 @@ using test::synthetic_pair;
 std::pair<std::string, std::size_t> round_trip(const Bytes& raw, const Bytes& base, DType t) {
     const Encoded e = encode_smallest(raw, base, t);
     Bytes back(raw.size(), std::byte{0xa5});
-    const Status s = e.codec->decode(e.stored, e.codec->needs_base() ? std::span<const std::byte>(base) : std::span<const std::byte>{}, back);
+    const Status s = e.codec->decode(e.stored, e.codec->predicts() ? std::span<const std::byte>(base) : std::span<const std::byte>{}, back);
     EXPECT_TRUE(s.ok()) << s.error().text();
     EXPECT_TRUE(back == raw) << e.codec->name();
     return {std::string(e.codec->name()), e.stored.size()};
@@ -79,14 +79,14 @@ TEST(Codec, EveryBitPatternOfBaseAndFineTuneComesBack) {
         for (const Codec* c : all_codecs()) {
             Bytes stored;
             if (c->name() == "difference" || c->name() == "standalone") {
-                const bool done = encode_weights(raw, c->needs_base() ? std::span<const std::byte>(b) : std::span<const std::byte>{}, *float_kind(t), stored);
-                EXPECT_EQ(done, c->needs_base() || t == DType::kF16);  // 512 signs and exponents are too many for standalone
+                const bool done = encode_weights(raw, c->predicts() ? std::span<const std::byte>(b) : std::span<const std::byte>{}, *float_kind(t), stored);
+                EXPECT_EQ(done, c->predicts() || t == DType::kF16);  // 512 signs and exponents are too many for standalone
                 if (!done) continue;
             } else if (!c->encode(raw, b, t, stored)) {
                 continue;
             }
             Bytes back(raw.size());
-            const Status s = c->decode(stored, c->needs_base() ? std::span<const std::byte>(b) : std::span<const std::byte>{}, back);
+            const Status s = c->decode(stored, c->predicts() ? std::span<const std::byte>(b) : std::span<const std::byte>{}, back);
             ASSERT_TRUE(s.ok()) << c->name() << ": " << s.error().text();
             EXPECT_TRUE(back == raw) << c->name();
         }
@@ -211,7 +211,7 @@ TEST(Codec, HostilePayloadsAreRefusedOrDecodeToSomething) {
         noise[1] = static_cast<std::byte>(g() % 3);
         noise[2] = static_cast<std::byte>(10 + g() % 3);
         noise[3] = static_cast<std::byte>(g() % 64);
-        for (const Codec* c : all_codecs()) (void)c->decode(noise, c->needs_base() ? std::span<const std::byte>(out) : std::span<const std::byte>{}, out).ok();
+        for (const Codec* c : all_codecs()) (void)c->decode(noise, c->predicts() ? std::span<const std::byte>(out) : std::span<const std::byte>{}, out).ok();
     }
 }
 

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Making a block's prediction: the base's bytes, transformed, plus a low-rank term.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/base/block_stream.h"
+#include "core/delta/prediction.h"
+#include "core/tensor/model_source.h"
+
+namespace tenpak::delta {
+
+/// A prediction that owns its bytes.
+struct Predicted {
+    Bytes bytes;
+    std::vector<std::uint8_t> keys;
+    Prediction view() const { return {bytes, keys}; }
+};
+
+/// Bytes that the ranges give after the transform, for checks before anything is allocated. kMalformed for impossible ones,
+/// kUnsupported for an unknown transform.
+Result<std::uint64_t> predicted_size(const std::vector<BaseRange>& ranges, const std::string& transform);
+/// The ranges' bytes, one behind the other, each transformed. kWrongBase where the base has no such range.
+Result<Bytes> predict_from_base(const ModelSource& base, const std::vector<BaseRange>& ranges, const std::string& transform);
+/// The whole prediction of a block of an artifact. `base` may be null where the block needs none. kInvalidArgument if it does.
+Result<Predicted> predict_block(const BlockSource& blocks, const BlockInfo& info, const ModelSource* base);
+
+}  // namespace tenpak::delta
