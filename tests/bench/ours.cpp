@@ -44,8 +44,10 @@ Figure codecs_alone(const Pair& p) {
     r.lossless = true;
     const int passes = p.paired < (std::uint64_t{64} << 20) ? 3 : 1;
     for (const PairedTensor& t : p.tensors) {
-        const std::size_t width = std::max(dtype_bits(t.type) / 8, 1u), step = (std::size_t{1} << 20) * width;
-        const auto prediction = [&](std::size_t at, std::size_t n) { return delta::Prediction(Span(t.base).subspan(at, n)); };
+        const std::size_t step = (std::size_t{1} << 20) * std::max(dtype_bits(t.type) / 8, 1u);
+        const auto prediction = [&](std::size_t at, std::size_t n) {
+            return delta::Prediction(Span(t.base).subspan(at, n));
+        };
         Bytes back(t.fine.size());
         double encode_s = 1e99, decode_s = 1e99;
         std::vector<delta::Encoded> blocks;

@@ -63,7 +63,7 @@ Pair load_pair(const std::string& name, const fs::path& base_path, const fs::pat
         need(base->read(*b, 0, g));
         if (cast_base) g = cast(g, b->dtype, t.dtype);
         p.paired += f.size();
-        p.tensors.push_back({t.name, t.dtype, t.shape.size() < 2 ? t.elements() : t.shape.back(), std::move(f), std::move(g), cast_base});
+        p.tensors.push_back({t.name, t.dtype, std::move(f), std::move(g), cast_base});
     }
     for (const ModelFile& f : fine->files()) {
         if (!f.weights) {

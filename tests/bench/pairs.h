@@ -16,7 +16,6 @@ namespace tenpak::bench {
 struct PairedTensor {
     std::string name;
     DType type = DType::kBF16;
-    std::uint64_t columns = 0;  ///< weights in a row
     Bytes fine, base;
     bool cast = false;  ///< the base has another type: peers, which know no such base, code the tensor without one
 };
