@@ -24,6 +24,7 @@ struct TensorReport {
     double changed_fraction = 0;
     int layer = -1;
     std::string projection;
+    std::string base_tensor, how;  ///< predictor and why it was chosen (pair.h); empty where it is the tensor of the same name, type and shape
 };
 
 struct CompressReport {

@@ -22,6 +22,9 @@ struct Predicted {
 Result<std::uint64_t> predicted_size(const std::vector<BaseRange>& ranges, const std::string& transform);
 /// The ranges' bytes, one behind the other, each transformed. kWrongBase where the base has no such range.
 Result<Bytes> predict_from_base(const ModelSource& base, const std::vector<BaseRange>& ranges, const std::string& transform);
+/// What a tensor of the base predicts for `weights` weights from `first` on, for samples: groups that the transform needs whole are
+/// read whole. `tensor` is one of the base's.
+Result<Bytes> predict_weights(const ModelSource& base, const TensorInfo& tensor, std::uint64_t first, std::uint64_t weights, const std::string& transform);
 /// The whole prediction of a block of an artifact. `base` may be null where the block needs none. kInvalidArgument if it does.
 Result<Predicted> predict_block(const BlockSource& blocks, const BlockInfo& info, const ModelSource* base);
 
