@@ -29,11 +29,19 @@ std::uint64_t whole(double bytes) { return bytes > 0 ? static_cast<std::uint64_t
 
 double saved(double stored, std::uint64_t raw) { return raw > 0 ? 1 - stored / static_cast<double>(raw) : 0; }
 
+/// Where a tensor is not predicted by the base's of the same name, type and shape as it is.
+void add_predictor(OrderedJson& tensor, const std::string& base_tensor, const std::string& how) {
+    if (how.empty()) return;
+    tensor["base_tensor"] = base_tensor;
+    tensor["how"] = how;
+}
+
 OrderedJson to_json(const delta::EstimateSnapshot& s) {
     OrderedJson tensors = OrderedJson::array();
     for (const auto& t : s.tensors) {
         tensors.push_back({{"name", t.name}, {"method", t.method}, {"changed_fraction", t.changed_fraction}, {"raw_bytes", t.raw_bytes},
                            {"estimated_bytes", whole(t.estimated_bytes)}, {"low", whole(t.low)}, {"high", whole(t.high)}, {"complete", t.complete}});
+        add_predictor(tensors.back(), t.base_tensor, t.how);
     }
     return {{"raw_bytes", s.raw_bytes}, {"estimated_bytes", whole(s.estimated_bytes)}, {"low", whole(s.low)}, {"high", whole(s.high)},
             {"saved_fraction", saved(s.estimated_bytes, s.raw_bytes)},
@@ -110,13 +118,18 @@ Result<int> run_compress(const Context& ctx, const Options& o) {
         methods[method] = bytes;
         method_text += (method_text.empty() ? "" : ", ") + method + " " + format_bytes(static_cast<double>(bytes));
     }
+    OrderedJson tensors = OrderedJson::array();
+    for (const auto& t : r.tensors) {
+        tensors.push_back({{"name", t.name}, {"method", t.method}, {"changed_fraction", t.changed_fraction}, {"raw_bytes", t.raw_bytes}, {"stored_bytes", t.stored_bytes}});
+        add_predictor(tensors.back(), t.base_tensor, t.how);
+    }
     const double bits = r.weights > 0 ? 8.0 * static_cast<double>(stored) / static_cast<double>(r.weights) : 0;
     char bits_text[32];
     std::snprintf(bits_text, sizeof bits_text, "%.3f", bits);
     print_result(ctx,
                  {{"output", o.output}, {"raw_bytes", r.raw_bytes}, {"stored_bytes", stored}, {"saved_fraction", saved(static_cast<double>(stored), r.raw_bytes)},
                   {"bits_per_weight", bits}, {"seconds", seconds}, {"methods", std::move(methods)}, {"lossless", true}, {"max_abs_error", 0.0},
-                  {"files", rebuilt_files}, {"verified", "full"}, {"signature_scheme", artifact->signature_scheme()}},
+                  {"files", rebuilt_files}, {"verified", "full"}, {"signature_scheme", artifact->signature_scheme()}, {"tensors", std::move(tensors)}},
                  o.output + ": " + format_bytes(static_cast<double>(stored)) + " of " + format_bytes(static_cast<double>(r.raw_bytes)) + ", " +
                      format_percent(saved(static_cast<double>(stored), r.raw_bytes)) + " smaller, " + bits_text + " bit per weight, in " + format_duration(seconds) + "\n" +
                      "by method: " + method_text + "\n" + "lossless: rebuilt and compared, " + std::to_string(rebuilt_files) + " of " + std::to_string(fine->files().size()) +

@@ -219,6 +219,10 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         t.name = info.name;
         t.layer = place.layer;
         t.projection = place.projection;
+        if (pairs != nullptr && !pairs->pairs[i].how.empty()) {
+            t.base_tensor = base->tensors()[*pairs->pairs[i].base].name;
+            t.how = pairs->pairs[i].how;
+        }
         std::uint64_t most = 0;
         for (const auto& [method, bytes] : tally.methods[i]) {
             if (bytes <= most) continue;
@@ -239,7 +243,8 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
 Result<CompressReport> compress(const ModelSource& base, const ModelDirectory& fine_tune, BlockSink& sink, const CompressOptions& options,
                                 const JobContext& ctx) {
     try {
-        const PairPlan pairs = pair_tensors(base, fine_tune);
+        const PairPlan pairs = pair_tensors(base, fine_tune, ctx);
+        TENPAK_RETURN_IF_ERROR(ctx.check());
         if (!pairs.fits) return misfit_error(pairs, base, fine_tune);
         return run(&base, fine_tune, &pairs, sink, options, ctx);
     } catch (const std::bad_alloc&) {

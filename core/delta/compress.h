@@ -28,6 +28,7 @@ struct TensorReport {
     int layer = -1;
     std::string projection;
     std::uint32_t rank = 0;          ///< of the low-rank term; 0: none
+    std::string base_tensor, how;  ///< predictor and why it was chosen (pair.h); empty where it is the tensor of the same name, type and shape
 };
 
 struct CompressReport {
