@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/delta/lossy_codecs.h"
 #include "core/delta/weight_coder.h"
 #include "core/delta/zstd_codec.h"
 
@@ -119,8 +120,9 @@ const std::vector<const Codec*>& all_codecs() {
 }
 
 const Codec* find_codec(std::string_view name) {
-    for (const Codec* c : all_codecs())
-        if (c->name() == name) return c;
+    for (const auto* list : {&all_codecs(), &lossy_codecs()})
+        for (const Codec* c : *list)
+            if (c->name() == name) return c;
     return nullptr;
 }
 

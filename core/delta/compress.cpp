@@ -13,6 +13,7 @@
 #include "core/delta/block_plan.h"
 #include "core/delta/codec.h"
 #include "core/delta/estimate_read.h"
+#include "core/delta/float_layout.h"
 #include "core/delta/predict.h"
 
 namespace tenpak::delta {
@@ -26,21 +27,55 @@ struct Finished {
     Bytes stored;
     std::vector<std::uint64_t> changed;  ///< [piece] elements that differ from the base's (all, without one)
     const Codec* codec = nullptr;
+    ErrorSums error;
+    bool lossy = false;                  ///< it does not decode to what was read
 };
 
-Result<Finished> encode_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block) {
+/// What was read of a block, and what it is predicted from.
+struct ReadBlock {
+    Bytes raw;
+    Predicted predicted;
+};
+
+Result<ReadBlock> read_with_prediction(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block) {
+    ReadBlock r;
+    TENPAK_RETURN_IF_ERROR(read_block(model, block, r.raw));
+    if (!block.base.empty()) {
+        TENPAK_ASSIGN(r.predicted.bytes, predict_from_base(*base, block.base, block.transform));
+    }
+    return r;
+}
+
+/// The choice for a block's tensor; null where it stays lossless.
+const LossyChoice* choice_for(const std::vector<LossyChoice>& choices, const PlannedBlock& block) {
+    if (choices.empty() || block.pieces.size() != 1) return nullptr;
+    const LossyChoice& c = choices[block.first_tensor()];
+    return c.codec.empty() ? nullptr : &c;
+}
+
+Result<Finished> encode_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block, const std::vector<LossyChoice>& choices) {
     try {
-        Bytes raw;
-        TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
-        Predicted predicted;
-        if (!block.base.empty()) {
-            TENPAK_ASSIGN(predicted.bytes, predict_from_base(*base, block.base, block.transform));
-        }
+        TENPAK_ASSIGN(ReadBlock read, read_with_prediction(model, base, block));
+        Bytes& raw = read.raw;
+        const Predicted& predicted = read.predicted;
         Finished f;
-        Encoded e = encode_smallest(raw, predicted.view(), block.dtype);
-        f.codec = e.codec;
-        f.stored = std::move(e.stored);
         f.changed = count_changed(block, raw, predicted.bytes);
+        std::optional<LossyBlock> lossy;
+        if (const LossyChoice* choice = choice_for(choices, block); choice != nullptr && raw != predicted.bytes)
+            lossy = encode_lossy(raw, predicted.bytes, block.dtype, *choice, block_rows(model, block));
+        if (lossy) {
+            f.codec = find_codec(choices[block.first_tensor()].codec);
+            f.stored = std::move(lossy->stored);
+            f.lossy = lossy->rebuilt != raw;
+        } else {
+            Encoded e = encode_smallest(raw, predicted.view(), block.dtype);
+            f.codec = e.codec;
+            f.stored = std::move(e.stored);
+        }
+        if (!choices.empty() && block.in_tensor() && predicted.bytes.size() == raw.size()) {
+            if (const auto kind = float_kind(block.dtype)) f.error = measure_error(predicted.bytes, raw, lossy ? lossy->rebuilt : raw, *kind);
+        }
+        if (lossy) raw = std::move(lossy->rebuilt);  // from here on the block is what it decodes to
         // What goes to the sink is what decodes: a fault of the encoder must not become a lost model.
         Bytes back(raw.size());
         const Status decoded = f.codec->decode(f.stored, f.codec->predicts() ? predicted.view() : Prediction{}, back);
@@ -103,6 +138,48 @@ class FileHasher {
     std::jthread thread_;  // last: it uses the others
 };
 
+/// SHA-256 of every file as it will be rebuilt, where `lossy` blocks are not what was read. The same arithmetic as in
+/// encode_block, in the order of the files.
+Result<std::vector<Digest>> hash_rebuilt(const ModelDirectory& model, const ModelSource* base, const BlockPlan& plan, const std::vector<LossyChoice>& choices,
+                                         const std::vector<bool>& lossy, unsigned threads, const JobContext& ctx) {
+    std::vector<Digest> digests;
+    std::uint64_t done = 0;
+    for (const auto& blocks : plan.of_file) {
+        Sha256 hash;
+        const std::function<Result<Bytes>(std::size_t)> work = [&](std::size_t i) -> Result<Bytes> {
+            try {
+                const PlannedBlock& block = plan.blocks[blocks[i]];
+                if (!lossy[blocks[i]]) {
+                    Bytes raw;
+                    TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
+                    return raw;
+                }
+                TENPAK_ASSIGN(const ReadBlock read, read_with_prediction(model, base, block));
+                auto again = encode_lossy(read.raw, read.predicted.bytes, block.dtype, *choice_for(choices, block), block_rows(model, block), false);
+                if (!again) return make_error(ErrorCode::kIo, "the file changed while it was read", block.name, "Try again when nothing writes there");
+                return std::move(again->rebuilt);
+            } catch (const std::bad_alloc&) {
+                return make_error(ErrorCode::kOutOfMemory, "not enough memory to hash files", plan.blocks[blocks[i]].name, "Use fewer threads");
+            }
+        };
+        const std::function<Status(std::size_t, Bytes&&)> next = [&](std::size_t i, Bytes&& rebuilt) -> Status {
+            hash.update(rebuilt);
+            done += rebuilt.size();
+            ctx.report({"hash", done, plan.raw_bytes, "bytes", model.files()[plan.blocks[blocks[i]].file].path});
+            return {};
+        };
+        TENPAK_RETURN_IF_ERROR(parallel_ordered<Bytes>(blocks.size(), threads, 2 * threads, ctx, work, next));
+        digests.push_back(hash.finish());
+    }
+    return digests;
+}
+
+std::string number_text(double v) {
+    char s[32];
+    std::snprintf(s, sizeof s, "%.6g", v);
+    return s;
+}
+
 /// Block ids as the sink gave them, and the report as it grows.
 struct Tally {
     std::vector<BlockId> ids;
@@ -126,10 +203,16 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
     tally.methods.resize(model.tensors().size());
     tally.changed.resize(model.tensors().size());
     std::set<std::string> base_tensors, base_files;
+    std::vector<LossyChoice> choices;  // [tensor]; empty in lossless mode
+    if (base != nullptr && options.lossy.mode != LossyMode::kLossless) {
+        TENPAK_ASSIGN(choices, choose_lossy(*base, model, plan, options.lossy, threads, ctx));
+    }
+    std::vector<bool> lossy(plan.blocks.size());
     std::uint64_t done = 0;
-    FileHasher hasher(model, ctx);
+    std::optional<FileHasher> hasher;
+    if (choices.empty()) hasher.emplace(model, ctx);
 
-    const std::function<Result<Finished>(std::size_t)> work = [&](std::size_t i) { return encode_block(model, base, plan.blocks[i]); };
+    const std::function<Result<Finished>(std::size_t)> work = [&](std::size_t i) { return encode_block(model, base, plan.blocks[i], choices); };
     const std::function<Status(std::size_t, Finished&&)> store = [&](std::size_t i, Finished&& f) -> Status {
         const PlannedBlock& block = plan.blocks[i];
         TENPAK_ASSIGN(tally.ids[i], sink.add_block(f.info, f.stored));
@@ -146,18 +229,34 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
             t.stored_bytes += is_new ? share_of(block, k, f.stored.size()) : 0;
             tally.methods[piece.tensor][f.info.codec] += piece.size;
             tally.changed[piece.tensor] += f.changed[k];
+            if (block.pieces.size() == 1) t.error.add(f.error);
         }
+        report.error.add(f.error);
+        lossy[i] = f.lossy;
+        if (f.lossy) report.lossless = false;
         done += block.size;
         ctx.report({"compress", done, plan.raw_bytes, "bytes", block.in_tensor() ? model.tensors()[block.first_tensor()].name : model.files()[block.file].path});
         return {};
     };
     TENPAK_RETURN_IF_ERROR(parallel_ordered<Finished>(plan.blocks.size(), threads, 2 * threads, ctx, work, store));
-    TENPAK_ASSIGN(const std::vector<Digest> hashes, hasher.finish());
+    std::vector<Digest> hashes;
+    if (hasher) {
+        TENPAK_ASSIGN(hashes, hasher->finish());
+    } else {
+        TENPAK_ASSIGN(hashes, hash_rebuilt(model, base, plan, choices, lossy, threads, ctx));
+    }
 
     ModelRecord record;
     record.model_id = model.id();
     record.codec = base != nullptr ? "delta" : "pack";
-    record.attestation = {{"mode", "lossless"}, {"tool", std::string("tenpak ") + TENPAK_VERSION}};
+    record.lossless = report.lossless;
+    record.attestation = {{"mode", std::string(lossy_mode_name(options.lossy.mode))}, {"tool", std::string("tenpak ") + TENPAK_VERSION}};
+    if (!choices.empty()) {
+        record.attestation["max_abs_error"] = number_text(report.error.max_abs);
+        record.attestation["relative_error"] = number_text(report.error.relative());
+        record.attestation["delta_relative_error"] = number_text(report.error.change_relative());
+        if (options.lossy.mode == LossyMode::kLowRank) record.attestation["rank"] = std::to_string(options.lossy.rank);
+    }
     if (base != nullptr) {
         std::vector<const TensorInfo*> needed;
         for (const std::string& name : base_tensors) needed.push_back(base->find(name));
@@ -188,6 +287,7 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         const TensorInfo& info = model.tensors()[i];
         const TensorPlace place = tensor_place(info.name);
         t.name = info.name;
+        t.weights = info.elements();
         t.layer = place.layer;
         t.projection = place.projection;
         std::uint64_t most = 0;
@@ -198,6 +298,7 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         }
         const std::uint64_t elements = info.elements();
         t.changed_fraction = elements > 0 ? static_cast<double>(tally.changed[i]) / static_cast<double>(elements) : 0;
+        if (!choices.empty()) t.choice = std::move(choices[i]);
         report.tensors.push_back(std::move(t));
     }
     report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
