@@ -103,12 +103,17 @@ LossyCandidate search(const Sample& s, unsigned most, double change2, double lam
         z.step = std::clamp<std::uint16_t>(float_to_bf16(static_cast<float>(size * std::exp2(quarters / 4))), 0x80, 0x7e80);
         return z;
     };
-    // The cost falls, then rises with the step: octaves until it got worse twice.
-    double at = 0;
-    unsigned worse = 0;
-    for (double q = -20; q <= 24 && worse < 2; q += 4) {
-        if (attempt(with_step(q))) at = q, worse = 0;
-        else ++worse;
+    // The cost falls, then rises with the step: from where an evenly spread error would be as large as aimed at, by octaves
+    // downhill. Sparse changes go far up.
+    double at = std::clamp(std::round(4 * std::log2(std::sqrt(12 * lambda / (2 * std::log(2.0))))), -20.0, 8.0);
+    attempt(with_step(at));
+    for (const double octave : {4.0, -4.0}) {
+        bool moved = false;
+        while (at + octave >= -24 && at + octave <= 32 && attempt(with_step(at + octave))) {
+            at += octave;
+            moved = true;
+        }
+        if (moved) break;
     }
     for (const double d : {-2.0, 2.0}) {
         if (attempt(with_step(at + d))) {
@@ -208,10 +213,10 @@ std::optional<LossyMode> lossy_mode_from_name(std::string_view name) {
 }
 
 double lambda_of(LossyMode mode) {
-    // Aimed at errors of 5 % (int8) and 20 % (int4) of the change: what is lost lies under the rounding of bf16 in the first
-    // case and costs a few hundredths of what the fine-tune gained in the second.
-    if (mode == LossyMode::kInt8) return 2 * std::log(2.0) * 0.05 * 0.05;
-    if (mode == LossyMode::kInt4) return 2 * std::log(2.0) * 0.20 * 0.20;
+    // Aimed at errors of 4 % (int8) and 15 % (int4) of the change: perplexity changes by about the square of that, of what
+    // the fine-tune changed it by.
+    if (mode == LossyMode::kInt8) return 2 * std::log(2.0) * 0.04 * 0.04;
+    if (mode == LossyMode::kInt4) return 2 * std::log(2.0) * 0.15 * 0.15;
     return 0;
 }
 

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/delta/low_rank_recover.h"
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+#include <random>
+
+#include "core/delta/low_rank_fit.h"
+#include "core/delta/low_rank_math.h"
+
+namespace tenpak::delta {
+
+namespace {
+
+constexpr std::size_t kSampleWeights = 1u << 17;
+/// Singular values above this many times the edge of the rounding noise are no noise.
+constexpr double kAboveEdge = 1.12;
+/// Components fitted beside those that stand out of the noise: weighted by their rounding, weights tell of weaker ones,
+/// too.
+constexpr std::uint32_t kSpare = 8;
+/// Fitted to noise, components are of nearly one size: those larger than this many times the smallest are real.
+constexpr double kAboveFloor = 1.7;
+/// Half a rounding cell in standard deviations of a uniform error, drawn in a little.
+constexpr double kCell = 0.9 * 1.7320508;
+
+Result<Sample> take_sample(const MatrixPair& pair) {
+    Sample s;
+    const std::size_t bytes = pair.columns * weight_width(pair.kind);
+    const std::size_t wanted =
+        std::clamp<std::size_t>(kSampleWeights / pair.columns, std::min<std::size_t>(4, pair.rows), pair.rows);
+    s.base.resize(wanted * bytes);
+    s.fine_tune.resize(wanted * bytes);
+    for (std::size_t i = 0; i < wanted; ++i) {
+        const auto row = static_cast<std::uint32_t>((i * 2 + 1) * pair.rows / (2 * wanted));
+        s.rows.push_back(row);
+        TENPAK_RETURN_IF_ERROR(pair.read(std::uint64_t{row} * bytes, std::span(s.base).subspan(i * bytes, bytes),
+                                         std::span(s.fine_tune).subspan(i * bytes, bytes)));
+    }
+    return s;
+}
+
+std::uint16_t noise_key(double sigma) {
+    return static_cast<std::uint16_t>(std::clamp(std::lround(508 + 4 * std::log2(std::max(sigma, 1e-300))), 40L, 980L));
+}
+
+/// Both sides of the factors being fitted, [...][k].
+class Fit {
+ public:
+    Fit(const MatrixPair& pair, const Subspace& s, unsigned threads, const JobContext& ctx)
+        : pair_(pair), subspace_(s), threads_(threads), ctx_(ctx), pool_(threads) {}
+
+    std::uint32_t rank() const { return rank_; }
+    /// Starts from the first `rank` directions of the subspace and random ones behind its width.
+    Status start(std::uint32_t rank) {
+        std::vector<float> v(std::size_t{pair_.columns} * thin(rank));
+        for (std::size_t j = 0; j < pair_.columns; ++j)
+            std::copy_n(subspace_.v.begin() + static_cast<std::ptrdiff_t>(j * subspace_.k),
+                        std::min<std::size_t>(rank, subspace_.k),
+                        v.begin() + static_cast<std::ptrdiff_t>(j * thin(rank)));
+        return adopt(std::move(v), std::min<std::uint32_t>(rank, static_cast<std::uint32_t>(subspace_.k)), rank);
+    }
+    /// More components, random ones.
+    Status widen(std::uint32_t rank) {
+        std::vector<float> v(std::size_t{pair_.columns} * thin(rank));
+        for (std::size_t j = 0; j < pair_.columns; ++j)
+            std::copy_n(v_.begin() + static_cast<std::ptrdiff_t>(j * k_), rank_,
+                        v.begin() + static_cast<std::ptrdiff_t>(j * thin(rank)));
+        return adopt(std::move(v), rank_, rank);
+    }
+    /// The `rank` largest components alone.
+    Status narrow(const RealFactors& r, std::uint32_t rank) {
+        std::vector<float> v(std::size_t{pair_.columns} * thin(rank));
+        for (std::size_t j = 0; j < pair_.columns; ++j)
+            for (std::size_t c = 0; c < rank; ++c) v[j * thin(rank) + c] = static_cast<float>(r.v[j * r.rank + c]);
+        return adopt(std::move(v), rank, rank);
+    }
+    Status least_squares(unsigned times) {
+        for (unsigned i = 0; i < times; ++i, model_ *= 0.6f) {
+            orthonormalize(v_, pair_.columns, k_, rank_);
+            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.rows, v_, k_, rank_, model_, 0, pool_, ctx_, u_));
+            orthonormalize(u_, pair_.rows, k_, rank_);
+            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.columns, u_, k_, rank_, model_, 0, pool_, ctx_, v_));
+        }
+        return {};
+    }
+    Status into_cells(unsigned times) {
+        const auto cell = static_cast<float>(kCell * subspace_.noise);
+        for (unsigned i = 0; i < times; ++i, model_ *= 0.6f) {
+            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.rows, v_, k_, rank_, model_, cell, pool_, ctx_, u_));
+            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.columns, u_, k_, rank_, model_, cell, pool_, ctx_, v_));
+        }
+        return {};
+    }
+    RealFactors real() const { return balance(u_, v_, k_, rank_, pair_.rows, pair_.columns); }
+
+ private:
+    Status adopt(std::vector<float>&& v, std::uint32_t known, std::uint32_t rank) {
+        k_ = thin(rank);
+        rank_ = rank;
+        std::mt19937_64 random(rank);
+        for (std::size_t j = 0; j < pair_.columns; ++j)
+            for (std::size_t c = known; c < rank; ++c)
+                v[j * k_ + c] = static_cast<float>(static_cast<double>(random() >> 11) * 0x1p-53 - 0.5);
+        v_ = std::move(v);
+        u_.clear();
+        // What the directions are wrong by, as far as rounding is to blame, in units of the rounding error.
+        model_ = static_cast<float>(0.3 * std::sqrt(rank * (1.0 / pair_.rows + 1.0 / pair_.columns)));
+        const std::size_t wanted = std::max<std::size_t>(std::min<std::size_t>(16 * rank, 256), 6 * rank);
+        if (wanted <= wanted_) return {};
+        wanted_ = wanted;
+        TENPAK_ASSIGN(observed_, gather(pair_, subspace_, std::min<std::size_t>(wanted, pair_.columns),
+                                        std::min<std::size_t>(wanted, pair_.rows), threads_, ctx_));
+        return {};
+    }
+
+    const MatrixPair& pair_;
+    const Subspace& subspace_;
+    unsigned threads_;
+    const JobContext& ctx_;
+    ThreadPool pool_;
+    std::uint32_t rank_ = 0;
+    std::size_t k_ = 0, wanted_ = 0;
+    std::vector<float> u_, v_;
+    Gathered observed_;
+    float model_ = 0;
+};
+
+/// Finds the precision of the integers that makes factors and residual smallest together.
+class Precision {
+ public:
+    Precision(const MatrixPair& pair, const Sample& sample, const RealFactors& real, double noise)
+        : pair_(pair),
+          sample_(sample),
+          real_(real),
+          noise_(noise),
+          scale_(static_cast<double>(pair.rows) / static_cast<double>(sample.rows.size())) {}
+
+    std::optional<Recovered> search(const JobContext& ctx) {
+        // Down and up from a usual precision in half octaves; the total has one minimum.
+        constexpr double kUsual = 0.0113;
+        const double ratio = std::sqrt(2.0);
+        double here = measure(kUsual), at = kUsual;
+        for (const double way : {1 / ratio, ratio}) {
+            double t = at * way;
+            for (int i = 0; i < 40 && !ctx.cancelled(); ++i, t *= way) {
+                const double total = measure(t);
+                if (total >= here && here < 1e299) break;
+                if (total < here) {
+                    here = total;
+                    at = t;
+                }
+            }
+        }
+        if (!best_) return std::nullopt;
+        for (const MergeRounding m : {MergeRounding::kBf16, MergeRounding::kFp16}) {
+            merge_ = m;
+            const double total = measure(at);
+            if (total >= 0.99 * here) continue;
+            here = total;
+            for (double t = at / ratio; !ctx.cancelled(); t /= ratio) {
+                const double finer = measure(t);
+                if (finer >= here) break;
+                here = finer;
+                at = t;
+            }
+            break;
+        }
+        merge_ = best_->factors.merge;
+        for (const int way : {-2, 2}) {  // the scale of the keys
+            for (int n = best_->factors.noise + way; n >= 40 && n <= 980 && !ctx.cancelled(); n += way) {
+                const double total = measure(at, static_cast<std::uint16_t>(n));
+                if (total >= here) break;
+                here = total;
+            }
+        }
+        return std::move(best_);
+    }
+
+ private:
+    double measure(double t, std::uint16_t noise = 0) {
+        auto f = quantize(real_, t * noise_);
+        if (!f) return 1e300;
+        f->merge = merge_;
+        f->noise = noise != 0 ? noise : noise_key(std::max(0.5 * t, 0.004) * noise_);
+        const double factors = factor_bits(*f);
+        const ResidualCost cost = residual_cost(sample_, pair_, *f);
+        const double total = factors + cost.bits * scale_;
+        if (!best_ || total < best_->factor_bits + best_->residual_bits) {
+            const double weights = static_cast<double>(sample_.rows.size()) * pair_.columns;
+            best_ = Recovered{std::move(*f), factors, cost.bits * scale_, cost.difference_bits * scale_,
+                              static_cast<double>(cost.wrong) / weights};
+        }
+        return total;
+    }
+    const MatrixPair& pair_;
+    const Sample& sample_;
+    const RealFactors& real_;
+    double noise_, scale_;
+    MergeRounding merge_ = MergeRounding::kNone;
+    std::optional<Recovered> best_;
+};
+
+Result<std::optional<Recovered>> recover(const MatrixPair& pair, const RecoverOptions& options, const JobContext& ctx) {
+    const unsigned threads = options.threads == 0 ? usable_cpus() : options.threads;
+    const std::uint32_t least_side = std::min(pair.rows, pair.columns),
+                        most_rank = std::min({options.max_rank, least_side / 2, kMaxFactorRank});
+    if (most_rank == 0) return std::optional<Recovered>{};
+    std::uint32_t expected = options.expected_rank;
+    if (expected == 0) {
+        TENPAK_ASSIGN(const LowRankScreen screen, screen_low_rank(pair, ctx));
+        if (screen.rank == 0) return std::optional<Recovered>{};
+        expected = screen.rank;
+    }
+    Subspace s;
+    std::uint32_t rank = 0;
+    for (std::uint32_t guess = std::min(expected + 4, most_rank);;) {
+        TENPAK_ASSIGN(s, find_subspace(pair, guess, 3, threads, ctx));
+        rank = 0;
+        while (rank < s.singular.size() && s.singular[rank] > kAboveEdge * s.edge) ++rank;
+        if (rank + 2 < s.singular.size() || guess == most_rank) break;
+        guess = std::min(most_rank, 2 * guess);
+    }
+    if (s.changed == 0) return std::optional<Recovered>{};
+    rank = std::min(rank, most_rank);
+    double explained = 0;
+    for (std::size_t c = 0; c < rank; ++c) explained += s.singular[c] * s.singular[c];
+    const double weights = static_cast<double>(pair.rows) * pair.columns;
+    s.left = std::sqrt(std::max(0.0, s.difference * s.difference - explained / weights));
+
+    Fit fit(pair, s, threads, ctx);
+    TENPAK_RETURN_IF_ERROR(fit.start(std::min(rank + kSpare, most_rank)));
+    RealFactors real;
+    for (;;) {
+        TENPAK_RETURN_IF_ERROR(fit.least_squares(2));
+        real = fit.real();
+        const double floor = real.singular.back();
+        rank = 0;
+        while (rank < real.rank && real.singular[rank] > kAboveFloor * floor) ++rank;
+        if (rank + kSpare / 2 <= fit.rank() || fit.rank() == most_rank) break;
+        TENPAK_RETURN_IF_ERROR(fit.widen(std::min(most_rank, fit.rank() + std::max(kSpare, fit.rank() / 2))));
+    }
+    if (rank == 0) return std::optional<Recovered>{};
+    TENPAK_RETURN_IF_ERROR(fit.narrow(real, rank));
+    TENPAK_RETURN_IF_ERROR(fit.least_squares(3));
+    TENPAK_RETURN_IF_ERROR(fit.into_cells(2));
+    TENPAK_ASSIGN(const Sample sample, take_sample(pair));
+    real = fit.real();
+    auto best = Precision(pair, sample, real, s.noise).search(ctx);
+    TENPAK_RETURN_IF_ERROR(ctx.check());
+    if (best) best->factor_bits = 8.0 * static_cast<double>(factors_encode(best->factors).size());
+    if (!best || best->factor_bits + best->residual_bits >= best->difference_bits) return std::optional<Recovered>{};
+    return best;
+}
+
+}  // namespace
+
+std::optional<MatrixPair> matrix_pair(const ModelSource& base, const TensorInfo& base_tensor,
+                                      const ModelSource& fine_tune, const TensorInfo& tensor) {
+    const auto kind = float_kind(tensor.dtype);
+    if (!kind || base_tensor.dtype != tensor.dtype || base_tensor.shape != tensor.shape || tensor.shape.size() < 2)
+        return std::nullopt;
+    const std::uint64_t rows = tensor.shape[0], all = tensor.elements();
+    if (rows == 0 || all == 0 || rows > 0xffffffffu || all / rows > 0xffffffffu) return std::nullopt;
+    MatrixPair p;
+    p.rows = static_cast<std::uint32_t>(rows);
+    p.columns = static_cast<std::uint32_t>(all / rows);
+    p.kind = *kind;
+    p.read = [&base, &base_tensor, &fine_tune, &tensor](std::uint64_t offset, std::span<std::byte> b,
+                                                        std::span<std::byte> f) -> Status {
+        TENPAK_RETURN_IF_ERROR(base.read(base_tensor, offset, b));
+        return fine_tune.read(tensor, offset, f);
+    };
+    return p;
+}
+
+Result<std::optional<Recovered>> recover_low_rank(const MatrixPair& pair, const RecoverOptions& options,
+                                                  const JobContext& ctx) {
+    try {
+        return recover(pair, options, ctx);
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory to look for an adapter in a tensor");
+    }
+}
+
+}  // namespace tenpak::delta
