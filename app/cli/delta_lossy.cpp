@@ -17,6 +17,18 @@ std::string number(double v, const char* format = "%.3g") {
     return s;
 }
 
+/// What the tensors would take losslessly, by the samples that the choices were made from.
+double lossless_bits(const delta::CompressReport& report) {
+    double bits = 0, weights = 0;
+    for (const delta::TensorReport& t : report.tensors) {
+        const double n = static_cast<double>(t.weights);
+        weights += n;
+        const bool weighed = t.choice && !t.choice->considered.empty();
+        bits += weighed ? t.choice->considered.front().bits_per_weight * n : 8 * static_cast<double>(t.stored_bytes);
+    }
+    return weights > 0 ? bits / weights : 0;
+}
+
 double bits_of(const delta::TensorReport& t, std::uint64_t weights) { return weights > 0 ? 8.0 * static_cast<double>(t.stored_bytes) / static_cast<double>(weights) : 0; }
 
 }  // namespace
@@ -58,6 +70,7 @@ void add_lossy_json(OrderedJson& json, const delta::CompressReport& report, cons
     json["relative_error"] = report.error.relative();
     json["delta_relative_error"] = report.error.change_relative();
     if (options.mode == delta::LossyMode::kLossless) return;
+    json["lossless_bits_per_weight_estimate"] = lossless_bits(report);
     if (options.mode == delta::LossyMode::kLowRank) json["rank"] = options.rank;
     OrderedJson tensors = OrderedJson::array();
     for (const delta::TensorReport& t : report.tensors) {
@@ -110,6 +123,7 @@ std::string lossy_text(const delta::CompressReport& report, const delta::LossyOp
     std::string why;
     for (const auto& [reason, n] : kept) why += (why.empty() ? "" : ", ") + std::to_string(n) + " (" + reason + ")";
     if (!why.empty()) s += "\nkept lossless: " + why;
+    s += "\nlossless would take about " + number(lossless_bits(report)) + " bit per weight (from samples)";
     if (!p.why_not.empty()) {
         s += "\nperplexity not measured: " + p.why_not;
     } else {

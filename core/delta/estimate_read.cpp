@@ -116,7 +116,7 @@ Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, c
             p.method = "standalone";
         }
         if (base_tensor != nullptr) {
-            if (const double r = whole(weight_cost(raw, predicted, *kind)); r <= p.ratio) {
+            if (const double r = whole(weight_cost(raw, {predicted}, *kind)); r <= p.ratio) {
                 p.ratio = r;
                 p.method = "difference";
             }

@@ -21,7 +21,7 @@ constexpr std::array<std::pair<LossyMode, std::string_view>, 5> kModes{{{LossyMo
                                                                          {LossyMode::kInt4, "int4"},
                                                                          {LossyMode::kBit1, "bit1"},
                                                                          {LossyMode::kLowRank, "lowrank"}}};
-constexpr std::string_view kLosslessName = "difference";
+constexpr std::string_view kLosslessName = "lossless";
 /// Tensors below this stay lossless: they are few, and tables cost more than they save.
 constexpr std::uint64_t kFewWeights = 4096;
 constexpr std::size_t kSampleBlocks = 2, kPieces = 4, kPieceWeights = 8192;
@@ -171,6 +171,9 @@ LossyChoice choose(const Sample& s, LossyMode mode) {
     lossless.codec = kLosslessName;
     const WeightCost cost = weight_cost(s.weights, Prediction(s.base), s.kind);
     lossless.bits_per_weight = 8 * (cost.data_bytes / n + static_cast<double>(cost.table_bytes) / std::max(s.block_weights, n));
+    // Where few weights differ another lossless way may be shorter.
+    const DType dtype = s.kind == FloatKind::kFp32 ? DType::kF32 : s.kind == FloatKind::kBf16 ? DType::kBF16 : DType::kF16;
+    lossless.bits_per_weight = std::min(lossless.bits_per_weight, 8 * static_cast<double>(encode_smallest(s.weights, Prediction(s.base), dtype).stored.size()) / n);
     if (mode == LossyMode::kBit1) {
         // Nothing to weigh: lossless only where it is not even larger.
         lossless.cost = lossless.bits_per_weight;

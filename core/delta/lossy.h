@@ -26,7 +26,7 @@ struct LossyOptions {
 
 /// One way to store a tensor, measured on a sample of it.
 struct LossyCandidate {
-    std::string codec;            ///< "difference" stands for the lossless ways
+    std::string codec;            ///< of lossy_codecs.h, or "lossless" for the best of the others
     double bits_per_weight = 0;
     double change_error = 0;      ///< Frobenius norm of the error over that of the fine-tune's change
     double step = 0, threshold = 0;  ///< absolute: distance of the levels, and the size below which a change is dropped

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block of floating-point weights as bytes, given the base's block ("difference") or nothing ("standalone").
-// Payload layout: FORMAT.md "Weights".
+// A block of floating-point weights as bytes, given a prediction ("difference") or nothing ("standalone").
+// Payload layout: FORMAT.md "Weights payload".
 #pragma once
 #include <cstdint>
 #include <span>
@@ -19,15 +19,15 @@ struct WeightCost {
     double total() const { return static_cast<double>(table_bytes) + data_bytes; }
 };
 
-/// What the payload would cost, without writing it (within rounding: some bytes). `prediction` empty: standalone.
+/// What the payload would cost, without writing it (within rounding: some bytes). No prediction: standalone.
 /// `raw` holds whole weights. Thread-safe.
 WeightCost weight_cost(std::span<const std::byte> raw, const Prediction& prediction, FloatKind kind);
 
 /// Appends the payload to `out`; false where the block has more kinds of values than the format holds (possible without
-/// a base only: more than 256 combinations of sign and exponent).
+/// a prediction only: more than 256 combinations of sign and exponent).
 bool encode_weights(std::span<const std::byte> raw, const Prediction& prediction, FloatKind kind, Bytes& out);
 
-/// A block once analysed: the cost is known, and the payload can be written without counting again.
+/// A block once analysed: the cost is known, and the payload can be written without counting again. Keeps the spans.
 class WeightEncoder {
    public:
     WeightEncoder(std::span<const std::byte> raw, const Prediction& prediction, FloatKind kind);
