@@ -123,7 +123,7 @@ std::string lossy_text(const delta::CompressReport& report, const delta::LossyOp
     std::string why;
     for (const auto& [reason, n] : kept) why += (why.empty() ? "" : ", ") + std::to_string(n) + " (" + reason + ")";
     if (!why.empty()) s += "\nkept lossless: " + why;
-    s += "\nlossless would take about " + number(lossless_bits(report)) + " bit per weight (from samples)";
+    s += "\nlossless would take about " + number(lossless_bits(report)) + " bit per weight (from samples" + (options.mode == delta::LossyMode::kLowRank ? ", a merged adapter not looked for)" : ")");
     if (!p.why_not.empty()) {
         s += "\nperplexity not measured: " + p.why_not;
     } else {

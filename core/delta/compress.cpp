@@ -11,10 +11,7 @@
 #include "core/base/thread_pool.h"
 #include "core/delta/base_cache.h"
 #include "core/delta/block_plan.h"
-#include "core/delta/codec.h"
-#include "core/delta/estimate_read.h"
-#include "core/delta/float_layout.h"
-#include "core/delta/predict.h"
+#include "core/delta/encode_block.h"
 
 namespace tenpak::delta {
 
@@ -26,72 +23,37 @@ struct Finished {
     BlockInfo info;
     Bytes stored;
     std::vector<std::uint64_t> changed;  ///< [piece] elements that differ from the base's (all, without one)
-    const Codec* codec = nullptr;
+    bool low_rank = false;  ///< predicted with its tensor's factors
+    bool lossy = false;     ///< it does not decode to what was read
     ErrorSums error;
-    bool lossy = false;                  ///< it does not decode to what was read
 };
 
-/// What was read of a block, and what it is predicted from.
-struct ReadBlock {
-    Bytes raw;
-    Predicted predicted;
-};
-
-Result<ReadBlock> read_with_prediction(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block) {
-    ReadBlock r;
-    TENPAK_RETURN_IF_ERROR(read_block(model, block, r.raw));
-    if (!block.base.empty()) {
-        TENPAK_ASSIGN(r.predicted.bytes, predict_from_base(*base, block.base, block.transform));
-    }
-    return r;
-}
-
-/// The choice for a block's tensor; null where it stays lossless.
-const LossyChoice* choice_for(const std::vector<LossyChoice>& choices, const PlannedBlock& block) {
-    if (choices.empty() || block.pieces.size() != 1) return nullptr;
-    const LossyChoice& c = choices[block.first_tensor()];
-    return c.codec.empty() ? nullptr : &c;
-}
-
-Result<Finished> encode_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block, const std::vector<LossyChoice>& choices) {
+/// The block, encoded, decoded again and compared: a fault of the encoder must not become a lost model.
+Result<Finished> finish_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block, const TensorFactors* factors, const LossyChoice* choice) {
     try {
-        TENPAK_ASSIGN(ReadBlock read, read_with_prediction(model, base, block));
-        Bytes& raw = read.raw;
-        const Predicted& predicted = read.predicted;
-        Finished f;
-        f.changed = count_changed(block, raw, predicted.bytes);
-        std::optional<LossyBlock> lossy;
-        if (const LossyChoice* choice = choice_for(choices, block); choice != nullptr && raw != predicted.bytes)
-            lossy = encode_lossy(raw, predicted.bytes, block.dtype, *choice, block_rows(model, block));
-        if (lossy) {
-            f.codec = find_codec(choices[block.first_tensor()].codec);
-            f.stored = std::move(lossy->stored);
-            f.lossy = lossy->rebuilt != raw;
-        } else {
-            Encoded e = encode_smallest(raw, predicted.view(), block.dtype);
-            f.codec = e.codec;
-            f.stored = std::move(e.stored);
-        }
-        if (!choices.empty() && block.in_tensor() && predicted.bytes.size() == raw.size()) {
-            if (const auto kind = float_kind(block.dtype)) f.error = measure_error(predicted.bytes, raw, lossy ? lossy->rebuilt : raw, *kind);
-        }
-        if (lossy) raw = std::move(lossy->rebuilt);  // from here on the block is what it decodes to
-        // What goes to the sink is what decodes: a fault of the encoder must not become a lost model.
-        Bytes back(raw.size());
-        const Status decoded = f.codec->decode(f.stored, f.codec->predicts() ? predicted.view() : Prediction{}, back);
-        if (!decoded.ok() || std::memcmp(back.data(), raw.data(), raw.size()) != 0)
+        TENPAK_ASSIGN(EncodedBlock e, encode_block(model, base, block, factors, choice));
+        Bytes back(e.raw.size());
+        const Status decoded = e.codec->decode(e.stored, e.codec->predicts() ? e.predicted.view() : Prediction{}, back);
+        if (!decoded.ok() || std::memcmp(back.data(), e.raw.data(), back.size()) != 0)
             return make_error(ErrorCode::kInternal, "a block did not decode to what was encoded", block.name, "This is a defect of tenpak: report it");
+        Finished f;
         f.info.name = block.name;
-        f.info.codec = f.codec->name();
-        f.info.stored_size = f.stored.size();
-        f.info.stored_sha256 = sha256(f.stored);
-        f.info.raw_size = raw.size();
-        f.info.raw_sha256 = sha256(raw);
-        f.info.raw_xxh3 = xxh3_64(raw);
-        if (f.codec->predicts()) {
+        f.info.codec = e.codec->name();
+        f.info.stored_size = e.stored.size();
+        f.info.stored_sha256 = sha256(e.stored);
+        f.info.raw_size = e.raw.size();
+        f.info.raw_sha256 = sha256(e.raw);
+        f.info.raw_xxh3 = xxh3_64(e.raw);
+        if (e.codec->predicts()) {
             f.info.base = block.base;
             f.info.transform = block.transform;
+            f.info.factors_weight = e.factors_weight;
         }
+        f.low_rank = e.low_rank;
+        f.lossy = e.lossy;
+        f.error = e.error;
+        f.stored = std::move(e.stored);
+        f.changed = std::move(e.changed);
         return f;
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "not enough memory for a block", block.name, "Use fewer threads");
@@ -138,10 +100,9 @@ class FileHasher {
     std::jthread thread_;  // last: it uses the others
 };
 
-/// SHA-256 of every file as it will be rebuilt, where `lossy` blocks are not what was read. The same arithmetic as in
-/// encode_block, in the order of the files.
-Result<std::vector<Digest>> hash_rebuilt(const ModelDirectory& model, const ModelSource* base, const BlockPlan& plan, const std::vector<LossyChoice>& choices,
-                                         const std::vector<bool>& lossy, unsigned threads, const JobContext& ctx) {
+/// SHA-256 of every file as it will be rebuilt, where `lossy` blocks are not what was read; in the order of the files.
+Result<std::vector<Digest>> hash_rebuilt(const ModelDirectory& model, const BlockPlan& plan, const std::vector<bool>& lossy,
+                                         const std::function<Result<Bytes>(const PlannedBlock&)>& rebuild, unsigned threads, const JobContext& ctx) {
     std::vector<Digest> digests;
     std::uint64_t done = 0;
     for (const auto& blocks : plan.of_file) {
@@ -149,15 +110,10 @@ Result<std::vector<Digest>> hash_rebuilt(const ModelDirectory& model, const Mode
         const std::function<Result<Bytes>(std::size_t)> work = [&](std::size_t i) -> Result<Bytes> {
             try {
                 const PlannedBlock& block = plan.blocks[blocks[i]];
-                if (!lossy[blocks[i]]) {
-                    Bytes raw;
-                    TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
-                    return raw;
-                }
-                TENPAK_ASSIGN(const ReadBlock read, read_with_prediction(model, base, block));
-                auto again = encode_lossy(read.raw, read.predicted.bytes, block.dtype, *choice_for(choices, block), block_rows(model, block), false);
-                if (!again) return make_error(ErrorCode::kIo, "the file changed while it was read", block.name, "Try again when nothing writes there");
-                return std::move(again->rebuilt);
+                if (lossy[blocks[i]]) return rebuild(block);
+                Bytes raw;
+                TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
+                return raw;
             } catch (const std::bad_alloc&) {
                 return make_error(ErrorCode::kOutOfMemory, "not enough memory to hash files", plan.blocks[blocks[i]].name, "Use fewer threads");
             }
@@ -187,6 +143,7 @@ struct Tally {
     std::vector<TensorReport> tensors;                         // by index in the model
     std::vector<std::map<std::string, std::uint64_t>> methods; // raw bytes by codec, as above
     std::vector<std::uint64_t> changed;
+    std::map<std::uint32_t, BlockId> factors;                  // by tensor: where its factors are
 };
 
 Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model, const PairPlan* pairs, BlockSink& sink, const CompressOptions& options,
@@ -203,31 +160,72 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
     tally.methods.resize(model.tensors().size());
     tally.changed.resize(model.tensors().size());
     std::set<std::string> base_tensors, base_files;
-    std::vector<LossyChoice> choices;  // [tensor]; empty in lossless mode
-    if (base != nullptr && options.lossy.mode != LossyMode::kLossless) {
-        TENPAK_ASSIGN(choices, choose_lossy(*base, model, plan, options.lossy, threads, ctx));
-    }
-    std::vector<bool> lossy(plan.blocks.size());
     std::uint64_t done = 0;
+    const bool may_lose = base != nullptr && options.lossy.mode != LossyMode::kLossless;
     std::optional<FileHasher> hasher;
-    if (choices.empty()) hasher.emplace(model, ctx);
+    if (!may_lose) hasher.emplace(model, ctx);
 
-    const std::function<Result<Finished>(std::size_t)> work = [&](std::size_t i) { return encode_block(model, base, plan.blocks[i], choices); };
+    auto factors = std::make_shared<FactorMap>();
+    if (options.given_factors != nullptr) {
+        *factors = *options.given_factors;
+    } else if (may_lose && options.lossy.mode == LossyMode::kLowRank) {
+        TENPAK_ASSIGN(*factors, truncate_factors(*base, model, *pairs, options.lossy.rank, threads, ctx));
+    } else if (base != nullptr && options.recover_low_rank) {
+        TENPAK_ASSIGN(*factors, recover_factors(*base, model, *pairs, threads, ctx));
+    }
+    std::vector<LossyChoice> choices;          // [tensor]; empty in lossless mode
+    std::vector<bool> lossy(plan.blocks.size());  // [block]
+    if (may_lose) {
+        TENPAK_ASSIGN(choices, choose_lossy(*base, model, plan, options.lossy, *factors, threads, ctx));
+        if (options.lossy.mode == LossyMode::kLowRank)
+            std::erase_if(*factors, [&](const auto& f) { return choices[f.first].codec.empty(); });
+    }
+    const auto choice_of = [&](const PlannedBlock& block) { return may_lose && block.in_tensor() ? &choices[block.first_tensor()] : nullptr; };
+    const auto factors_of = [&](const PlannedBlock& block) -> const TensorFactors* {
+        const auto it = block.in_tensor() ? factors->find(block.first_tensor()) : factors->end();
+        return it != factors->end() ? &it->second : nullptr;
+    };
+    // Factors go to the sink in front of the first block that needs them, so that a layer streams as one piece.
+    const auto store_factors = [&](std::uint32_t tensor) -> Result<BlockId> {
+        if (const auto it = tally.factors.find(tensor); it != tally.factors.end()) return it->second;
+        const TensorFactors& f = factors->at(tensor);
+        BlockInfo info;
+        info.name = model.tensors()[tensor].name + "#factors";
+        info.codec = kFactorsCodec;
+        info.stored_size = f.stored.size();
+        info.stored_sha256 = sha256(f.stored);
+        info.raw_size = f.raw.size();
+        info.raw_sha256 = sha256(f.raw);
+        info.raw_xxh3 = xxh3_64(f.raw);
+        TENPAK_ASSIGN(const BlockId id, sink.add_block(info, f.stored));
+        tally.factors.emplace(tensor, id);
+        if (tally.distinct.insert(id).second) {
+            report.stored_bytes += f.stored.size();
+            report.methods[method_of(info)] += f.stored.size();
+            tally.tensors[tensor].stored_bytes += f.stored.size();
+        }
+        tally.tensors[tensor].rank = f.factors.rank;
+        return id;
+    };
+    const std::function<Result<Finished>(std::size_t)> work = [&](std::size_t i) { return finish_block(model, base, plan.blocks[i], factors_of(plan.blocks[i]), choice_of(plan.blocks[i])); };
     const std::function<Status(std::size_t, Finished&&)> store = [&](std::size_t i, Finished&& f) -> Status {
         const PlannedBlock& block = plan.blocks[i];
+        if (f.low_rank) {
+            TENPAK_ASSIGN(f.info.factors, store_factors(block.first_tensor()));
+        }
         TENPAK_ASSIGN(tally.ids[i], sink.add_block(f.info, f.stored));
         const bool is_new = tally.distinct.insert(tally.ids[i]).second;
         for (const BaseRange& r : f.info.base) (r.in_file ? base_files : base_tensors).insert(r.tensor);
         if (is_new) {
             report.stored_bytes += f.stored.size();
-            report.methods[f.info.codec] += f.stored.size();
+            report.methods[method_of(f.info)] += f.stored.size();
         }
         for (std::size_t k = 0; k < block.pieces.size(); ++k) {
             const BlockPiece& piece = block.pieces[k];
             TensorReport& t = tally.tensors[piece.tensor];
             t.raw_bytes += piece.size;
             t.stored_bytes += is_new ? share_of(block, k, f.stored.size()) : 0;
-            tally.methods[piece.tensor][f.info.codec] += piece.size;
+            tally.methods[piece.tensor][method_of(f.info)] += piece.size;
             tally.changed[piece.tensor] += f.changed[k];
             if (block.pieces.size() == 1) t.error.add(f.error);
         }
@@ -243,15 +241,16 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
     if (hasher) {
         TENPAK_ASSIGN(hashes, hasher->finish());
     } else {
-        TENPAK_ASSIGN(hashes, hash_rebuilt(model, base, plan, choices, lossy, threads, ctx));
+        const auto rebuild = [&](const PlannedBlock& block) { return rebuild_lossy(model, *base, block, factors_of(block), choices[block.first_tensor()]); };
+        TENPAK_ASSIGN(hashes, hash_rebuilt(model, plan, lossy, rebuild, threads, ctx));
     }
 
     ModelRecord record;
     record.model_id = model.id();
     record.codec = base != nullptr ? "delta" : "pack";
     record.lossless = report.lossless;
-    record.attestation = {{"mode", std::string(lossy_mode_name(options.lossy.mode))}, {"tool", std::string("tenpak ") + TENPAK_VERSION}};
-    if (!choices.empty()) {
+    record.attestation = {{"mode", std::string(lossy_mode_name(may_lose ? options.lossy.mode : LossyMode::kLossless))}, {"tool", std::string("tenpak ") + TENPAK_VERSION}};
+    if (may_lose) {
         record.attestation["max_abs_error"] = number_text(report.error.max_abs);
         record.attestation["relative_error"] = number_text(report.error.relative());
         record.attestation["delta_relative_error"] = number_text(report.error.change_relative());
@@ -288,6 +287,7 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         const TensorPlace place = tensor_place(info.name);
         t.name = info.name;
         t.weights = info.elements();
+        if (may_lose) t.choice = std::move(choices[i]);
         t.layer = place.layer;
         t.projection = place.projection;
         std::uint64_t most = 0;
@@ -298,9 +298,9 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         }
         const std::uint64_t elements = info.elements();
         t.changed_fraction = elements > 0 ? static_cast<double>(tally.changed[i]) / static_cast<double>(elements) : 0;
-        if (!choices.empty()) t.choice = std::move(choices[i]);
         report.tensors.push_back(std::move(t));
     }
+    report.factors = std::move(factors);
     report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     return report;
 }

@@ -9,6 +9,7 @@
 #include "core/base/half.h"
 #include "core/base/thread_pool.h"
 #include "core/delta/lossy_codecs.h"
+#include "core/delta/lossy_low_rank.h"
 #include "core/delta/predict.h"
 #include "core/delta/weight_coder.h"
 
@@ -28,8 +29,9 @@ constexpr std::size_t kSampleBlocks = 2, kPieces = 4, kPieceWeights = 8192;
 constexpr double kScaleBitsOfSigns = 16;
 
 /// What a choice is made from: pieces of the tensor, one behind the other.
-struct Sample {
+struct Pieces {
     Bytes base, weights;
+    Predicted low_rank;        ///< where the tensor has factors: base with the low-rank term
     FloatKind kind = FloatKind::kBf16;
     double block_weights = 0;  ///< weights that share a block's tables
     std::size_t count() const { return weights.size() / (kind == FloatKind::kFp32 ? 4 : 2); }
@@ -41,7 +43,7 @@ bool is_inner_matrix(const TensorInfo& t) {
     return part != "embeddings" && part != "norm" && part != "head";
 }
 
-LossyCandidate measure(const Sample& s, const Quantizer& z, double change2, double lambda) {
+LossyCandidate measure(const Pieces& s, const Quantizer& z, double change2, double lambda) {
     LossyCandidate c;
     c.codec = z.most == kInt4Most ? kInt4GroupsCodec : kInt8SparseCodec;
     c.step = z.step_value();
@@ -62,7 +64,7 @@ LossyCandidate measure(const Sample& s, const Quantizer& z, double change2, doub
 }
 
 /// Where the levels 1 and 2.. are rebuilt: the mean of what they stand for, in 1/256 of a scale below the level.
-void fit_levels(const Sample& s, Quantizer& z) {
+void fit_levels(const Pieces& s, Quantizer& z) {
     Quantized q;
     if (!quantize(s.base, s.weights, s.kind, z, q)) return;
     std::array<double, 2> below{}, count{};
@@ -84,7 +86,7 @@ void fit_levels(const Sample& s, Quantizer& z) {
 }
 
 /// The best quantizer of one kind: step by octaves, then quarters, then threshold and levels.
-LossyCandidate search(const Sample& s, unsigned most, double change2, double lambda, Quantizer& best) {
+LossyCandidate search(const Pieces& s, unsigned most, double change2, double lambda, Quantizer& best) {
     const double size = std::sqrt(change2);
     LossyCandidate found;
     found.cost = HUGE_VAL;
@@ -134,15 +136,16 @@ LossyCandidate search(const Sample& s, unsigned most, double change2, double lam
     return found;
 }
 
-Result<Sample> read_sample(const ModelSource& base, const ModelDirectory& model, const BlockPlan& plan, const std::vector<std::uint32_t>& blocks, FloatKind kind) {
-    Sample s;
+Result<Pieces> read_sample(const ModelSource& base, const ModelDirectory& model, const BlockPlan& plan, const std::vector<std::uint32_t>& blocks, FloatKind kind,
+                           const TensorFactors* factors) {
+    Pieces s;
     s.kind = kind;
     const std::size_t bytes = kind == FloatKind::kFp32 ? 4 : 2, take = std::min(blocks.size(), kSampleBlocks);
     for (std::size_t k = 0; k < take; ++k) {
         const PlannedBlock& block = plan.blocks[blocks[(2 * k + 1) * blocks.size() / (2 * take)]];
-        Bytes raw;
+        Bytes raw, predicted;
         TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
-        TENPAK_ASSIGN(const Bytes predicted, predict_from_base(base, block.base, block.transform));
+        TENPAK_RETURN_IF_ERROR(predict_from_base(base, block.base, block.transform, predicted));
         if (predicted.size() != raw.size()) continue;
         const std::size_t n = raw.size() / bytes, piece = std::min(kPieceWeights, std::max<std::size_t>(n / kPieces / 128 * 128, std::min<std::size_t>(n, 128)));
         for (std::size_t p = 0; p < kPieces; ++p) {
@@ -152,13 +155,18 @@ Result<Sample> read_sample(const ModelSource& base, const ModelDirectory& model,
             };
             append(s.weights, raw);
             append(s.base, predicted);
+            if (factors == nullptr) continue;
+            Predicted piece_of;
+            TENPAK_RETURN_IF_ERROR(add_low_rank(*factors->predictor, block.pieces[0].offset / bytes + from, kind, std::span(predicted).subspan(from * bytes, m * bytes), piece_of));
+            s.low_rank.bytes.insert(s.low_rank.bytes.end(), piece_of.bytes.begin(), piece_of.bytes.end());
+            s.low_rank.keys.insert(s.low_rank.keys.end(), piece_of.keys.begin(), piece_of.keys.end());
         }
         s.block_weights = std::max(s.block_weights, static_cast<double>(n));
     }
     return s;
 }
 
-LossyChoice choose(const Sample& s, LossyMode mode) {
+LossyChoice choose(const Pieces& s, LossyMode mode, const TensorFactors* factors, std::uint64_t weights) {
     LossyChoice choice;
     const ErrorSums change = measure_error(s.base, s.weights, s.base, s.kind);  // the base in place of the fine-tune
     const double n = static_cast<double>(s.count()), change2 = change.error2 / n;
@@ -174,12 +182,25 @@ LossyChoice choose(const Sample& s, LossyMode mode) {
     // Where few weights differ another lossless way may be shorter.
     const DType dtype = s.kind == FloatKind::kFp32 ? DType::kF32 : s.kind == FloatKind::kBf16 ? DType::kBF16 : DType::kF16;
     lossless.bits_per_weight = std::min(lossless.bits_per_weight, 8 * static_cast<double>(encode_smallest(s.weights, Prediction(s.base), dtype).stored.size()) / n);
-    if (mode == LossyMode::kBit1) {
+    const double factor_bits = factors != nullptr ? 8 * static_cast<double>(factors->stored.size()) / static_cast<double>(weights) : 0;
+    if (factors != nullptr && mode != LossyMode::kLowRank) {
+        const WeightCost residual = weight_cost(s.weights, s.low_rank.view(), s.kind);
+        lossless.bits_per_weight = std::min(lossless.bits_per_weight, factor_bits + 8 * (residual.data_bytes / n + static_cast<double>(residual.table_bytes) / std::max(s.block_weights, n)));
+    }
+    if (mode == LossyMode::kBit1 || mode == LossyMode::kLowRank) {
         // Nothing to weigh: lossless only where it is not even larger.
+        if (mode == LossyMode::kLowRank && factors == nullptr) {
+            choice.why = "has no factors of that rank";
+            return choice;
+        }
+        LossyCandidate lossy;
+        lossy.codec = mode == LossyMode::kBit1 ? kBit1Codec : kLowRankMethod;
+        lossy.bits_per_weight = lossy.cost = mode == LossyMode::kBit1 ? 1 : factor_bits;
         lossless.cost = lossless.bits_per_weight;
-        choice.considered.push_back(lossless);
-        if (lossless.bits_per_weight <= 1) choice.why = "lossless is smaller";
-        else choice.codec = kBit1Codec;
+        if (mode == LossyMode::kLowRank) lossy.change_error = measure_error(s.base, s.weights, s.low_rank.bytes, s.kind).change_relative();
+        choice.considered = {lossless, lossy};
+        if (lossless.bits_per_weight <= lossy.bits_per_weight) choice.why = "lossless is smaller";
+        else choice.codec = lossy.codec;
         return choice;
     }
     lossless.cost = choice.lambda * lossless.bits_per_weight;
@@ -215,6 +236,26 @@ std::optional<LossyMode> lossy_mode_from_name(std::string_view name) {
     return std::nullopt;
 }
 
+Result<FactorMap> truncate_factors(const ModelSource& base, const ModelDirectory& model, const PairPlan& pairs, std::uint32_t rank, unsigned threads, const JobContext& ctx) {
+    FactorMap map;
+    std::uint64_t done = 0, total = 0;
+    for (const TensorPair& p : pairs.pairs) total += model.tensors()[p.fine_tune].bytes;
+    for (const TensorPair& p : pairs.pairs) {
+        const TensorInfo& t = model.tensors()[p.fine_tune];
+        done += t.bytes;
+        TENPAK_RETURN_IF_ERROR(ctx.check());
+        const auto matrix = matrix_of(base, model, p);
+        if (!matrix || t.elements() < kFewWeights || !is_inner_matrix(t)) continue;
+        TENPAK_ASSIGN(std::optional<Factors> f, truncate_to_rank(*matrix, rank, threads, ctx));
+        if (f) {
+            TENPAK_ASSIGN(TensorFactors prepared, prepare_factors(std::move(*f)));
+            map.emplace(p.fine_tune, std::move(prepared));
+        }
+        ctx.report({"lowrank", done, total, "bytes", t.name});
+    }
+    return map;
+}
+
 double lambda_of(LossyMode mode) {
     // Aimed at errors of 4 % (int8) and 15 % (int4) of the change: perplexity changes by about the square of that, of what
     // the fine-tune changed it by.
@@ -224,7 +265,7 @@ double lambda_of(LossyMode mode) {
 }
 
 Result<std::vector<LossyChoice>> choose_lossy(const ModelSource& base, const ModelDirectory& model, const BlockPlan& plan, const LossyOptions& options,
-                                              unsigned threads, const JobContext& ctx) {
+                                              const FactorMap& factors, unsigned threads, const JobContext& ctx) {
     const auto& tensors = model.tensors();
     std::vector<LossyChoice> choices(tensors.size());
     std::vector<std::vector<std::uint32_t>> blocks(tensors.size());
@@ -249,9 +290,11 @@ Result<std::vector<LossyChoice>> choose_lossy(const ModelSource& base, const Mod
     const std::function<Result<LossyChoice>(std::size_t)> one = [&](std::size_t k) -> Result<LossyChoice> {
         try {
             const std::uint32_t i = work[k];
-            TENPAK_ASSIGN(const Sample s, read_sample(base, model, plan, blocks[i], *float_kind(tensors[i].dtype)));
+            const auto f = factors.find(i);
+            const TensorFactors* of = f != factors.end() ? &f->second : nullptr;
+            TENPAK_ASSIGN(const Pieces s, read_sample(base, model, plan, blocks[i], *float_kind(tensors[i].dtype), of));
             if (s.count() == 0) return LossyChoice{};
-            return choose(s, options.mode);
+            return choose(s, options.mode, of, tensors[i].elements());
         } catch (const std::bad_alloc&) {
             return make_error(ErrorCode::kOutOfMemory, "not enough memory to look at a tensor", tensors[work[k]].name, "Use fewer threads");
         }

@@ -11,6 +11,7 @@
 #include "core/base/job_context.h"
 #include "core/delta/block_plan.h"
 #include "core/delta/lossy_quantize.h"
+#include "core/delta/tensor_factors.h"
 
 namespace tenpak::delta {
 
@@ -33,6 +34,9 @@ struct LossyCandidate {
     double cost = 0;              ///< change_error^2 + lambda x bits_per_weight: the smallest is taken
 };
 
+/// LossyChoice::codec of a tensor that becomes its prediction with factors.
+inline constexpr std::string_view kLowRankMethod = "lowrank";
+
 /// What is done to a tensor. `codec` empty: it stays lossless, and `why` says why.
 struct LossyChoice {
     std::string codec, why;
@@ -45,9 +49,12 @@ struct LossyChoice {
 /// error halves with each bit, so the optimum lies where change_error^2 = lambda / (2 ln 2).
 double lambda_of(LossyMode mode);
 
-/// The choice for each tensor of `model`, from samples of at most two blocks a tensor. Deterministic.
+/// Factors of the given rank for the matrices that mode lowrank replaces.
+Result<FactorMap> truncate_factors(const ModelSource& base, const ModelDirectory& model, const PairPlan& pairs, std::uint32_t rank, unsigned threads, const JobContext& ctx);
+/// The choice for each tensor of `model`, from samples of at most two blocks a tensor. Deterministic. `factors`: of mode lowrank those
+/// that are to be used; of other modes recovered ones, which may be the cheapest lossless way.
 Result<std::vector<LossyChoice>> choose_lossy(const ModelSource& base, const ModelDirectory& model, const BlockPlan& plan, const LossyOptions& options,
-                                              unsigned threads, const JobContext& ctx);
+                                              const FactorMap& factors, unsigned threads, const JobContext& ctx);
 
 /// A block as a lossy codec stores it. `rebuilt` is what it decodes to.
 struct LossyBlock {

@@ -295,7 +295,68 @@ TEST_F(LossyModes, EachModeRebuildsWhatItRecordsAndReportsItsErrors) {
             }
             EXPECT_TRUE(tensor.choice.has_value() && (inner || !tensor.choice->why.empty())) << tensor.name;
         }
+        MemoryBlocks reduced;
+        expect_reported_errors(reduced, compress_mode(reduced, LossyMode::kLowRank, 8));
+        EXPECT_FALSE(reduced.record.lossless);
     }
+}
+
+TEST_F(LossyModes, LowRankKeepsTheLargestComponentsAndNoOther) {
+    // Four components on rows of their own: their singular values are known.
+    constexpr std::size_t kRows = 192, kColumns = 256, kRank = 4;
+    const std::string name = "model.layers.0.mlp.up_proj.weight";
+    std::mt19937 g(3);
+    const auto uniform = [&] { return static_cast<double>(g()) / 4294967296.0 - 0.5; };
+    std::vector<double> u(kRows), v(kRank * kColumns), squares(kRank);
+    for (auto& x : u) x = uniform();
+    for (auto& x : v) x = uniform();
+    for (std::size_t k = 0; k < kRank; ++k) {  // orthogonal to those before
+        for (std::size_t p = 0; p < k; ++p) {
+            double dot = 0, norm = 0;
+            for (std::size_t j = 0; j < kColumns; ++j) dot += v[k * kColumns + j] * v[p * kColumns + j], norm += v[p * kColumns + j] * v[p * kColumns + j];
+            for (std::size_t j = 0; j < kColumns; ++j) v[k * kColumns + j] -= dot / norm * v[p * kColumns + j];
+        }
+    }
+    const double size[kRank] = {4e-3, 2e-3, 1e-3, 0.5e-3};
+    Bytes base, fine;
+    for (std::size_t i = 0; i < kRows; ++i) {
+        for (std::size_t j = 0; j < kColumns; ++j) {
+            const std::size_t k = i % kRank;
+            const float b = static_cast<float>(uniform() * 0.05);
+            const double d = size[k] * u[i] * v[k * kColumns + j];
+            test::append_weight(base, b, DType::kF32);
+            test::append_weight(fine, static_cast<float>(static_cast<double>(b) + d), DType::kF32);
+            squares[k] += d * d;
+        }
+    }
+    for (const auto& [folder, data] : {std::pair{"base", &base}, std::pair{"ft", &fine}}) {
+        fs::create_directories(dir_ / folder);
+        ASSERT_TRUE(write_safetensors(dir_ / folder / "model.safetensors", {{name, DType::kF32, {kRows, kColumns}, *data}}).ok());
+    }
+    double all = 0, left = 0;
+    for (const double x : squares) all += x;
+    std::vector<double> by_rank;
+    std::sort(squares.begin(), squares.end());
+    for (std::uint32_t rank = 3; rank >= 1; --rank) {
+        left += squares[3 - rank];
+        MemoryBlocks blocks;
+        const CompressReport r = compress_mode(blocks, LossyMode::kLowRank, rank);
+        expect_reported_errors(blocks, r);
+        const TensorReport& t = r.tensors.front();
+        EXPECT_EQ(t.method, "lowrank");
+        EXPECT_EQ(t.rank, rank);
+        EXPECT_FALSE(r.lossless);
+        EXPECT_EQ(blocks.record.attestation.at("rank"), std::to_string(rank));
+        EXPECT_NEAR(t.error.change_relative(), std::sqrt(left / all), 0.02 * std::sqrt(left / all)) << "no rank-" << rank << " matrix is nearer than the truncated decomposition";
+        EXPECT_LT(r.stored_bytes, rank * (kRows + kColumns) * 2 + 2000);
+        by_rank.push_back(static_cast<double>(r.stored_bytes));
+    }
+    EXPECT_GT(by_rank[0], by_rank[2]);
+    // All components: what is left is the rounding of the integers.
+    MemoryBlocks blocks;
+    const CompressReport r = compress_mode(blocks, LossyMode::kLowRank, 4);
+    expect_reported_errors(blocks, r);
+    EXPECT_LT(r.error.change_relative(), 1e-3);
 }
 
 TEST_F(LossyModes, WhatIsSharedWithTheBaseStaysIdentical) {
