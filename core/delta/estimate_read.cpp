@@ -124,9 +124,15 @@ Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, c
         const double whole = 8 * static_cast<double>(tensor.bytes);
         if (screen.rank > 0 && screen.stored_bits < p.ratio * whole) {
             p.method = "lowrank";
-            p.ratio = screen.stored_bits / whole;
             p.low = screen.low_bits / whole;
             p.high = screen.high_bits / whole;
+            // Where most weights did not change, a piece does not tell how well the factors can be recovered: the truth lies
+            // anywhere up to what the difference costs.
+            constexpr double kTellingChange = 0.6;
+            const bool telling = static_cast<double>(p.changed) >= kTellingChange * static_cast<double>(p.elements);
+            if (!telling) p.high = std::max(p.high, p.ratio * 1.05);
+            p.ratio = telling ? screen.stored_bits / whole : (p.low + p.high) / 2;
+            p.telling = telling;
             return p;
         }
     }

@@ -73,8 +73,11 @@ Common common_of(const std::vector<Unit>& units) {
             changed_weight += w;
             changed_sum += w * ratio;
         }
-        if (u.looks_low_rank() && u.complete() && u.probe->ratio > 0) low_rank.push_back(ratio / u.probe->ratio);
-        else if (u.probe && raw > 0 && u.probe->ratio > 0.001) factors.push_back(ratio / u.probe->ratio);
+        if (u.looks_low_rank()) {
+            if (u.complete() && u.probe->telling && u.probe->ratio > 0) low_rank.push_back(ratio / u.probe->ratio);
+        } else if (u.probe && raw > 0 && u.probe->ratio > 0.001) {
+            factors.push_back(ratio / u.probe->ratio);
+        }
     }
     if (touched > 0 && weight > 0) {
         c.ratio = sum / weight;
@@ -121,11 +124,12 @@ UnitSize size_of(const Unit& u, const Common& c) {
         return s;
     }
     if (u.looks_low_rank() && m == 0) {
-        const double ratio = u.probe->ratio * c.low_rank_factor;
+        const double ratio = u.probe->ratio * (u.probe->telling ? c.low_rank_factor : 1);
         s.independent.bytes = rest * ratio;
         s.independent.down = rest * std::max(u.probe->ratio - u.probe->low, 0.0) / kNormal;
         s.independent.up = rest * std::max(u.probe->high - u.probe->ratio, 0.0) / kNormal;
-        s.shared = rest * ratio * c.low_rank_error;
+        // What is merely possible lies to the same side in tensors that are alike.
+        s.shared = u.probe->telling ? rest * ratio * c.low_rank_error : rest * (u.probe->high - u.probe->low) / 4 / kNormal;
         return s;
     }
     const double probe_ratio = u.probe ? u.probe->ratio * c.probe_factor : 0;

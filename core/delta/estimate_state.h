@@ -20,6 +20,7 @@ struct Probe {
     std::uint64_t bytes = 0;        ///< read
     double ratio = 0;               ///< stored per raw byte that whole blocks would have
     double low = 0, high = 0;       ///< of the ratio where the method is "lowrank": 95 %
+    bool telling = true;            ///< then: the ratio is measured, not the middle of what is possible
     double spread = 0;              ///< standard deviation between slices, relative to the mean
     unsigned slices = 1;
     std::uint64_t elements = 0, changed = 0;

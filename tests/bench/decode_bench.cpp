@@ -90,8 +90,8 @@ int main(int argc, char** argv) {
             std::fill(back.begin(), back.end(), std::byte{0});
             standalone.add(fine.size(), seconds([&] { ok = delta::decode_weights(alone, {}, back).ok(); }));
             if (!ok || back != fine) die("the standalone block's result differs");
-            Bytes out;
-            tx_decode.add(fine.size(), seconds([&] { out = bench::tx_decode(tx, base, c.type); }));
+            Bytes out(fine.size());
+            tx_decode.add(fine.size(), seconds([&] { bench::tx_decode(tx, base, c.type, out); }));
             if (out != fine) die("TX's result differs");
             Bytes again;
             encode.add(fine.size(), seconds([&] { ok = delta::encode_weights(fine, prediction, c.kind, again); }));
