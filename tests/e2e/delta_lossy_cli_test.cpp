@@ -101,7 +101,7 @@ TEST_F(DeltaLossyCli, EveryModeOfTheSampleSaysWhatItLost) {
 }
 
 TEST_F(DeltaLossyCli, TextForPeopleNamesLossErrorAndReason) {
-    const std::string base = (sample_dir() / "base").string(), ft = (sample_dir() / "lora").string();
+    const std::string base = (sample_dir() / "base").string(), ft = (sample_dir() / "finetune").string();
     const auto c = test::tenpak({"delta", "compress", base, ft, "-o", at("x.tnpk"), "--mode", "int4"});
     ASSERT_EQ(c.code, 0) << c.err;
     EXPECT_NE(c.out.find("LOSSY (mode int4): largest weight error"), std::string::npos) << c.out;
@@ -123,8 +123,16 @@ TEST_F(DeltaLossyCli, WhereTheEngineCannotRunTheModelItSaysWhy) {
     EXPECT_EQ(c["lossless"], false);
 }
 
+TEST_F(DeltaLossyCli, AMergedAdapterIsRecoveredRatherThanLost) {
+    const std::string base = (sample_dir() / "base").string(), ft = (sample_dir() / "lora").string();
+    const Json exact = json({"delta", "compress", base, ft, "-o", at("exact.tnpk")}), c = json({"delta", "compress", base, ft, "-o", at("x.tnpk"), "--mode", "int4"});
+    EXPECT_EQ(c["lossless"], true) << "its factors and the residual cost less than 4 bits a weight";
+    EXPECT_EQ(c["perplexity_not_measured"], "nothing was lost: it is the same");
+    EXPECT_LT(c["stored_bytes"].get<double>(), 1.02 * exact["stored_bytes"].get<double>());
+}
+
 TEST_F(DeltaLossyCli, NothingToLoseIsLossless) {
-    test::write_model_pair(dir_.path(), {.layers = 1});  // all tensors are small
+    test::write_model_pair(dir_.path(), {.layers = 1, .hidden = 16, .vocabulary = 100});  // all tensors are small
     const Json c = json({"delta", "compress", at("base"), at("ft"), "-o", at("x.tnpk"), "--mode", "int4"});
     EXPECT_EQ(c["lossless"], true);
     EXPECT_EQ(c["max_abs_error"], 0.0);
