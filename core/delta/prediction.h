@@ -15,7 +15,7 @@ struct Prediction {
     std::span<const std::uint8_t> keys = {};
 };
 
-inline constexpr unsigned kKeyClasses = 128;
+inline constexpr unsigned kKeyRange = 128;
 inline constexpr std::uint8_t kMirror = 0x80;
 
 }  // namespace tenpak::delta
