@@ -52,7 +52,7 @@ QString howStored(const FileRecord& file, const std::vector<BlockInfo>& blocks) 
 }  // namespace
 
 bool needsBase(const Artifact& artifact) {
-    return std::any_of(artifact.blocks().begin(), artifact.blocks().end(), [](const BlockInfo& b) { return b.base.has_value(); });
+    return std::any_of(artifact.blocks().begin(), artifact.blocks().end(), [](const BlockInfo& b) { return !b.base.empty(); });
 }
 
 ArtifactDetails describeArtifact(const Artifact& artifact) {

@@ -74,11 +74,12 @@ Status Reader::open_file(const File& file) {
     Bytes head(std::min<std::uint64_t>(kHeaderBytes, file.size()));
     TENPAK_RETURN_IF_ERROR(file.read_at(0, head));
     TENPAK_ASSIGN(const Header h, decode_header(head, file.size(), path_.extension() == ".tnpk", where));
-    std::string text(h.manifest_bytes, '\0');
-    TENPAK_RETURN_IF_ERROR(file.read_at(kHeaderBytes, std::as_writable_bytes(std::span(text))));
-    if (sha256(as_bytes(text)) != h.manifest_sha256) {
+    Bytes frame(h.manifest_bytes);
+    TENPAK_RETURN_IF_ERROR(file.read_at(kHeaderBytes, frame));
+    if (sha256(frame) != h.manifest_sha256) {
         return make_error(ErrorCode::kIntegrity, "the manifest does not match its SHA-256", where, kGetAgain);
     }
+    TENPAK_ASSIGN(std::string text, unpack_manifest(frame, where));
     Bytes gap(h.data_offset - kHeaderBytes - h.manifest_bytes), signatures(h.signature_bytes + h.model_signature_bytes);
     TENPAK_RETURN_IF_ERROR(file.read_at(kHeaderBytes + h.manifest_bytes, gap));
     if (std::any_of(gap.begin(), gap.end(), [](std::byte b) { return b != std::byte{0}; })) {

@@ -70,7 +70,9 @@ class Writer final : public ArtifactWriter {
     Result<BlockId> add_block(const BlockInfo& info, std::span<const std::byte> stored) override {
         if (info.stored_size != stored.size()) return make_error(ErrorCode::kInvalidArgument, "a block's stored size is not that of its bytes", info.name);
         std::string base;
-        if (info.base) base = info.base->tensor + '\0' + std::to_string(info.base->offset) + '\0' + std::to_string(info.base->size);
+        for (const BaseRange& r : info.base)
+            base += r.tensor + '\0' + std::to_string(r.offset) + '\0' + std::to_string(r.size) + (r.in_file ? "\0file" : "") + '\0';
+        base += info.transform + '\0' + (info.factors ? std::to_string(*info.factors) + '\0' + std::to_string(info.factors_weight) : "");
         const auto [it, is_new] = known_.try_emplace({info.raw_sha256, info.codec, base}, static_cast<BlockId>(manifest_.blocks.size()));
         if (!is_new) return it->second;
         if (manifest_.blocks.size() >= kMaxChunks) return make_error(ErrorCode::kUnsupported, "more than 1,000,000 chunks", path_.string());

@@ -58,16 +58,17 @@ Status write_file_form(const fs::path& path, const Manifest& manifest, const std
         h.model_signature_bytes = it->second.size();
         tail.insert(tail.end(), it->second.begin(), it->second.end());
     }
-    h.manifest_bytes = text.size();
-    h.data_offset = kHeaderBytes + text.size();
+    TENPAK_ASSIGN(const Bytes frame, pack_manifest(text));
+    h.manifest_bytes = frame.size();
+    h.data_offset = kHeaderBytes + frame.size();
     if (manifest.has_aligned()) h.data_offset = align_page(h.data_offset);
     h.data_bytes = manifest.data_bytes();
-    h.manifest_sha256 = sha256(as_bytes(text));
+    h.manifest_sha256 = sha256(frame);
     h.signatures_sha256 = sha256(tail);
 
     TENPAK_ASSIGN(AtomicFile out, AtomicFile::create(path));
     TENPAK_RETURN_IF_ERROR(out.write(encode_header(h)));
-    TENPAK_RETURN_IF_ERROR(out.write(as_bytes(text)));
+    TENPAK_RETURN_IF_ERROR(out.write(frame));
     TENPAK_RETURN_IF_ERROR(out.write(Bytes(h.data_offset - out.position())));
     Bytes block(std::min(kCopyBlock, h.data_bytes));
     for (std::uint64_t at = 0; at < h.data_bytes; at += kCopyBlock) {

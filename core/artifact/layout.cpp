@@ -89,7 +89,7 @@ Result<Header> decode_header(std::span<const std::byte> b, std::uint64_t file_si
     if (match < kMagic.size() || get<std::uint64_t>(b, kAtCheck) != check_value(b)) return damaged("the header does not match its check value");
     if (get<std::uint32_t>(b, kAtVersion) != kVersion) {
         return make_error(ErrorCode::kUnsupported, "a .tnpk of version " + std::to_string(get<std::uint32_t>(b, kAtVersion)), where,
-                          "This program reads version 1: use a newer one");
+                          "This program reads version 2: use another one");
     }
     const auto malformed = [&](std::string what) { return make_error(ErrorCode::kMalformed, std::move(what), where); };
     if (get<std::uint32_t>(b, kAtHeaderBytes) != kHeaderBytes) return malformed("the header's length is not 128");

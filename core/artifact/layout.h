@@ -44,17 +44,17 @@ class Placement {
 
 /// Header of the single-file form: kHeaderBytes bytes at the file's begin.
 struct Header {
-    std::uint64_t manifest_bytes = 0;   ///< directly behind the header
+    std::uint64_t manifest_bytes = 0;   ///< of the zstd frame that holds manifest.json, directly behind the header
     std::uint64_t data_offset = 0;      ///< page-aligned where the data area has a page-aligned chunk
     std::uint64_t data_bytes = 0;
     std::uint64_t signature_bytes = 0;        ///< signature.sig, directly behind the data area
     std::uint64_t model_signature_bytes = 0;  ///< model.sig, directly behind it; the file ends there
-    Digest manifest_sha256{};
+    Digest manifest_sha256{};           ///< of that frame
     Digest signatures_sha256{};         ///< of signature.sig and model.sig as they lie: catches accidents, not forgers
     std::uint64_t total() const { return data_offset + data_bytes + signature_bytes + model_signature_bytes; }
 };
 inline constexpr std::size_t kHeaderBytes = 128;
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 
 std::array<std::byte, kHeaderBytes> encode_header(const Header& header);
 /// `bytes` is the file's begin, `file_size` its real size. kIntegrity for a damaged header of a file that is recognizably

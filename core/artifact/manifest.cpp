@@ -12,6 +12,7 @@
 namespace tenpak::artifact {
 namespace {
 
+constexpr std::size_t kMaxRanges = 65536;  // of a chunk in the base
 constexpr std::uint64_t kMaxName = 1u << 20;  // of a chunk or tensor: data, may be anything that is UTF-8
 
 std::string hex64(std::uint64_t v) {
@@ -22,13 +23,21 @@ std::string hex64(std::uint64_t v) {
 /// "model.norm.weight#0" -> "model.norm.weight"
 std::string_view tensor_of(std::string_view block_name) { return block_name.substr(0, block_name.rfind('#')); }
 
-/// A base range says only what differs from the usual: the tensor of the same name, its first bytes, as many as decoded.
-Json range_to_json(const BlockInfo& b) {
+/// A range says only what differs from the usual: the tensor of the same name, its first bytes, as many as decoded.
+Json range_to_json(const BaseRange& r, const BlockInfo& b) {
     Json j = Json::object();
-    if (b.base->tensor != tensor_of(b.name)) j["tensor"] = b.base->tensor;
-    if (b.base->offset != 0) j["offset"] = b.base->offset;
-    if (b.base->size != b.raw_size) j["size"] = b.base->size;
+    if (r.in_file) j["file"] = r.tensor;
+    else if (b.base.size() > 1 || r.tensor != tensor_of(b.name)) j["tensor"] = r.tensor;
+    if (r.offset != 0) j["offset"] = r.offset;
+    if (b.base.size() > 1 || r.size != b.raw_size) j["size"] = r.size;
     return j;
+}
+/// One range as an object, several as a list.
+Json base_to_json(const BlockInfo& b) {
+    if (b.base.size() == 1) return range_to_json(b.base.front(), b);
+    Json list = Json::array();
+    for (const BaseRange& r : b.base) list.push_back(range_to_json(r, b));
+    return list;
 }
 
 bool is_codec_name(std::string_view s) {
@@ -85,7 +94,7 @@ class Fields {
     }
     bool ok() const { return !error_.has_value(); }
     Status finish() {
-        if (ok() && used_ != j_.size()) fail("there are keys that version 1 does not have");
+        if (ok() && used_ != j_.size()) fail("there are keys that version 2 does not have");
         if (!ok()) return *error_;
         return {};
     }
@@ -122,15 +131,32 @@ Result<BlockInfo> parse_chunk(const Json& j, std::uint64_t& offset, const std::s
         if (!d) f.fail("\"raw_xxh3\" must be 16 lowercase hexadecimal digits");
         else for (std::size_t i = 24; i < 32; ++i) b.raw_xxh3 = b.raw_xxh3 << 8 | (*d)[i];
     }
-    if (f.has("base")) {
-        if (const Json* range = f.object("base")) {
-            Fields r(*range, where);
-            b.base.emplace(BaseRange{std::string(tensor_of(b.name)), 0, b.raw_size});
-            if (r.has("tensor")) r.get("tensor", b.base->tensor);
-            if (r.has("offset")) r.get("offset", b.base->offset);
-            if (r.has("size")) r.get("size", b.base->size);
+    if (const Json* base = f.has("base") ? f.any("base") : nullptr; base != nullptr) {
+        const auto add = [&](const Json& object) -> Status {
+            if (!object.is_object()) return make_error(ErrorCode::kMalformed, "\"base\" must hold objects", where);
+            Fields r(object, where);
+            BaseRange range{std::string(tensor_of(b.name)), 0, b.raw_size, r.has("file")};
+            if (range.in_file) r.get("file", range.tensor);
+            else if (r.has("tensor")) r.get("tensor", range.tensor);
+            if (r.has("offset")) r.get("offset", range.offset);
+            if (r.has("size")) r.get("size", range.size);
             TENPAK_RETURN_IF_ERROR(r.finish());
+            b.base.push_back(std::move(range));
+            return {};
+        };
+        if (!base->is_array()) {
+            TENPAK_RETURN_IF_ERROR(add(*base));
+        } else {
+            if (base->size() > kMaxRanges) f.fail("\"base\" has too many ranges");
+            else for (const Json& r : *base) TENPAK_RETURN_IF_ERROR(add(r));
         }
+    }
+    if (f.has("transform")) f.get("transform", b.transform);
+    if (f.has("factors")) {
+        std::uint64_t id = 0;
+        if (f.get("factors", id) && id >= kMaxChunks) f.fail("\"factors\" must be the number of a chunk");
+        b.factors = static_cast<BlockId>(id);
+        if (f.has("factors_weight")) f.get("factors_weight", b.factors_weight);
     }
     TENPAK_RETURN_IF_ERROR(f.finish());
     return b;
@@ -163,16 +189,17 @@ Result<BaseRecord> parse_base(const Json& j, const std::string& where) {
     BaseRecord b;
     f.get("id", b.id);
     f.get("revision", b.revision);
-    if (const Json* tensors = f.object("tensors")) {
-        for (const auto& [name, hex] : tensors->items()) {
+    const auto digests = [&](const char* key, std::map<std::string, Digest>& out) {
+        const Json* map = f.object(key);
+        if (map == nullptr) return;
+        for (const auto& [name, hex] : map->items()) {
             const auto d = hex.is_string() ? digest_from_hex(hex.get_ref<const std::string&>()) : std::nullopt;
-            if (!d) {
-                f.fail("a base tensor's SHA-256 must be 64 lowercase hexadecimal digits");
-                break;
-            }
-            b.tensors.emplace(name, *d);
+            if (!d) return f.fail("a SHA-256 in the base's record must be 64 lowercase hexadecimal digits");
+            out.emplace(name, *d);
         }
-    }
+    };
+    digests("tensors", b.tensors);
+    if (f.has("files")) digests("files", b.files);
     TENPAK_RETURN_IF_ERROR(f.finish());
     return b;
 }
@@ -182,7 +209,7 @@ Result<Manifest> parse_content(const Json& j, const std::string& where) {
     Manifest m;
     std::uint64_t version = 0;
     if (f.get("version", version) && version != kVersion) {
-        return make_error(ErrorCode::kUnsupported, "a manifest of version " + std::to_string(version), where, "This program reads version 1: use a newer one");
+        return make_error(ErrorCode::kUnsupported, "a manifest of version " + std::to_string(version), where, "This program reads version 2: use another one");
     }
     f.get("model_id", m.model.model_id);
     f.get("codec", m.model.codec);
@@ -247,9 +274,11 @@ std::string dump(const Manifest& m) {
               {"signature", {{"scheme", m.signature_scheme}, {"file", m.signature_scheme == "none" ? "" : "signature.sig"}}}};
     for (const auto& [key, value] : m.model.attestation) j["attestation"][key] = value;
     if (m.model.base) {
-        Json tensors = Json::object();
+        Json tensors = Json::object(), files = Json::object();
         for (const auto& [name, digest] : m.model.base->tensors) tensors[name] = to_hex(digest);
+        for (const auto& [path, digest] : m.model.base->files) files[path] = to_hex(digest);
         j["base"] = {{"id", m.model.base->id}, {"revision", m.model.base->revision}, {"tensors", std::move(tensors)}};
+        if (!files.empty()) j["base"]["files"] = std::move(files);
     }
     for (const FileRecord& f : m.files) {
         Json file = {{"path", f.path}, {"size", f.size}, {"sha256", to_hex(f.sha256)}, {"chunks", f.blocks}};
@@ -260,7 +289,10 @@ std::string dump(const Manifest& m) {
         const BlockInfo& b = m.blocks[i];
         Json chunk = {{"name", b.name}, {"codec", b.codec}, {"offset", m.offsets[i]}, {"size", b.stored_size}, {"sha256", to_hex(b.stored_sha256)},
                       {"raw_size", b.raw_size}, {"raw_sha256", to_hex(b.raw_sha256)}, {"raw_xxh3", hex64(b.raw_xxh3)}};
-        if (b.base) chunk["base"] = range_to_json(b);
+        if (!b.base.empty()) chunk["base"] = base_to_json(b);
+        if (!b.transform.empty()) chunk["transform"] = b.transform;
+        if (b.factors) chunk["factors"] = *b.factors;
+        if (b.factors_weight != 0) chunk["factors_weight"] = b.factors_weight;
         j["chunks"].push_back(std::move(chunk));
     }
     return canonical_json(j);
@@ -278,10 +310,14 @@ Status check_chunks(const Manifest& m, const std::string& where) {
         auto offset = placement.place(b.codec, b.stored_size);
         if (!offset.ok()) return bad(offset.error().what);
         if (*offset != m.offsets[i]) return bad("its offset is not where the chunk before ends");
-        if (b.base) {
-            if (!m.model.base || !m.model.base->tensors.contains(b.base->tensor)) return bad("it needs a base tensor that the manifest does not record");
-            if (b.base->size > kMaxBlock || b.base->offset > kMaxTotal - b.base->size) return bad("its base range is too large");
+        for (const BaseRange& r : b.base) {
+            if (!m.model.base || !(r.in_file ? m.model.base->files : m.model.base->tensors).contains(r.tensor)) return bad("it needs a part of the base that the manifest does not record");
+            if (r.size > kMaxBlock || r.offset > kMaxTotal - r.size) return bad("its base range is too large");
         }
+        if (!is_text(b.transform, 256)) return bad("its transform is no text or too long");
+        if (b.base.empty() && (!b.transform.empty() || b.factors)) return bad("it has no base and says what becomes of it");
+        if (b.factors && *b.factors >= i) return bad("its factors do not lie in front of it");
+        if (b.factors_weight > kMaxTotal || (b.factors_weight != 0 && !b.factors)) return bad("its place in the factors is impossible");
     }
     if (placement.packs() != m.packs) return make_error(ErrorCode::kMalformed, "the packs do not fit the chunks", where);
     return {};
@@ -313,6 +349,8 @@ Status check_files(const Manifest& m, const std::string& where) {
             }
         }
     }
+    for (const BlockInfo& b : m.blocks)
+        if (b.factors) used[*b.factors] = true;
     if (const auto it = std::find(used.begin(), used.end(), false); it != used.end()) {
         return make_error(ErrorCode::kMalformed, "a chunk belongs to no file", where + ", chunk " + std::to_string(it - used.begin()));
     }
@@ -340,6 +378,7 @@ Status check_manifest(const Manifest& m, const std::string& where) {
         for (const auto& [name, digest] : m.model.base->tensors) {
             if (!is_text(name, kMaxName)) return bad("a base tensor's name is no UTF-8 text or too long");
         }
+        for (const auto& [path, digest] : m.model.base->files) TENPAK_RETURN_IF_ERROR(check_relative_path(path));
     }
     if (m.blocks.size() > kMaxChunks || m.files.size() > kMaxFiles || m.offsets.size() != m.blocks.size()) return bad("too many chunks or files");
     TENPAK_RETURN_IF_ERROR(check_chunks(m, where));

@@ -31,4 +31,9 @@ Result<std::string> encode_manifest(const Manifest& m);
 /// spellings of numbers and white space are all refused.
 Result<Manifest> parse_manifest(std::string_view bytes, const std::string& where);
 
+/// manifest.json as it lies in the single-file form: one zstd frame, since names and keys repeat.
+Result<Bytes> pack_manifest(std::string_view text);
+/// kMalformed for a frame that is damaged or unpacks to more than kMaxManifest.
+Result<std::string> unpack_manifest(std::span<const std::byte> frame, const std::string& where);
+
 }  // namespace tenpak::artifact

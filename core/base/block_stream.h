@@ -18,11 +18,12 @@ namespace tenpak {
 
 using BlockId = std::uint32_t;
 
-/// Where in the base a predicted block takes its prediction from.
+/// A piece of the base that a predicted block takes its prediction from.
 struct BaseRange {
-    std::string tensor;        ///< name in the base
-    std::uint64_t offset = 0;  ///< bytes from the tensor's begin
+    std::string tensor;        ///< name of a tensor of the base; of a file of the base where `in_file`
+    std::uint64_t offset = 0;  ///< bytes from its begin
     std::uint64_t size = 0;    ///< bytes
+    bool in_file = false;      ///< a side file ("tokenizer.json") instead of a tensor
     bool operator==(const BaseRange&) const = default;
 };
 
@@ -35,7 +36,12 @@ struct BlockInfo {
     std::uint64_t raw_size = 0;    ///< bytes after decoding
     Digest raw_sha256{};           ///< of the decoded bytes: the dedupe identity
     std::uint64_t raw_xxh3 = 0;    ///< of the decoded bytes: checked after each decode, catches accidents
-    std::optional<BaseRange> base; ///< for codecs that predict from a base
+    /// For codecs that predict: the prediction is made of these bytes of the base, one piece behind the other …
+    std::vector<BaseRange> base;
+    std::string transform;         ///< … turned into the block's element type by this (delta/transform.h); empty: as they are
+    /// … plus a low-rank term: the block that holds its factors, and the first weight of this block in their matrix.
+    std::optional<BlockId> factors;
+    std::uint64_t factors_weight = 0;
 };
 
 /// One file of the model: decoded blocks in order.
@@ -52,6 +58,7 @@ struct BaseRecord {
     std::string id;        ///< as the user named it: folder name or hub id
     std::string revision;  ///< commit where known, else empty
     std::map<std::string, Digest> tensors;  ///< SHA-256 of the data of each base tensor that a block refers to
+    std::map<std::string, Digest> files;    ///< SHA-256 of each side file of the base that a block refers to
 };
 
 /// What the whole is; travels in the manifest.
@@ -67,7 +74,8 @@ struct ModelRecord {
 class BlockSink {
    public:
     virtual ~BlockSink() = default;
-    /// Stores a block, or finds that one with the same raw_sha256, codec and base is there already and returns its id.
+    /// Stores a block, or finds that one with the same raw_sha256, codec and prediction is there already and returns its id.
+    /// Blocks with the factors of others come before them and belong to no file.
     virtual Result<BlockId> add_block(const BlockInfo& info, std::span<const std::byte> stored) = 0;
     virtual Status add_file(FileRecord file) = 0;
     virtual Status set_model(ModelRecord model) = 0;

@@ -11,8 +11,7 @@
 #include "core/base/thread_pool.h"
 #include "core/delta/base_cache.h"
 #include "core/delta/block_plan.h"
-#include "core/delta/codec.h"
-#include "core/delta/estimate_read.h"
+#include "core/delta/encode_block.h"
 
 namespace tenpak::delta {
 
@@ -23,36 +22,34 @@ using Clock = std::chrono::steady_clock;
 struct Finished {
     BlockInfo info;
     Bytes stored;
-    std::uint64_t changed = 0;  ///< elements that differ from the base (all, without one)
-    const Codec* codec = nullptr;
+    std::vector<std::uint64_t> changed;  ///< [piece] elements that differ from the base's (all, without one)
+    bool low_rank = false;  ///< predicted with its tensor's factors
 };
 
-Result<Finished> encode_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block) {
+/// The block, encoded, decoded again and compared: a fault of the encoder must not become a lost model.
+Result<Finished> finish_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block, const TensorFactors* factors) {
     try {
-        Bytes raw, predicted;
-        TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
-        if (block.base) {
-            predicted.resize(raw.size());
-            TENPAK_RETURN_IF_ERROR(base->read(base->tensors()[*block.base], block.tensor_offset, predicted));
-        }
-        Finished f;
-        Encoded e = encode_smallest(raw, predicted, block.dtype);
-        f.codec = e.codec;
-        f.stored = std::move(e.stored);
-        f.changed = block.base ? count_changed(raw, predicted, block.dtype) : raw.size() / std::max(dtype_bits(block.dtype) / 8, 1u);
-        // What goes to the sink is what decodes: a fault of the encoder must not become a lost model.
-        Bytes back(raw.size());
-        const Status decoded = f.codec->decode(f.stored, f.codec->needs_base() ? std::span<const std::byte>(predicted) : std::span<const std::byte>{}, back);
-        if (!decoded.ok() || std::memcmp(back.data(), raw.data(), raw.size()) != 0)
+        TENPAK_ASSIGN(EncodedBlock e, encode_block(model, base, block, factors));
+        Bytes back(e.raw.size());
+        const Status decoded = e.codec->decode(e.stored, e.codec->predicts() ? e.predicted.view() : Prediction{}, back);
+        if (!decoded.ok() || std::memcmp(back.data(), e.raw.data(), back.size()) != 0)
             return make_error(ErrorCode::kInternal, "a block did not decode to what was encoded", block.name, "This is a defect of tenpak: report it");
+        Finished f;
         f.info.name = block.name;
-        f.info.codec = f.codec->name();
-        f.info.stored_size = f.stored.size();
-        f.info.stored_sha256 = sha256(f.stored);
-        f.info.raw_size = raw.size();
-        f.info.raw_sha256 = sha256(raw);
-        f.info.raw_xxh3 = xxh3_64(raw);
-        if (f.codec->needs_base()) f.info.base = BaseRange{base->tensors()[*block.base].name, block.tensor_offset, block.size};
+        f.info.codec = e.codec->name();
+        f.info.stored_size = e.stored.size();
+        f.info.stored_sha256 = sha256(e.stored);
+        f.info.raw_size = e.raw.size();
+        f.info.raw_sha256 = sha256(e.raw);
+        f.info.raw_xxh3 = xxh3_64(e.raw);
+        if (e.codec->predicts()) {
+            f.info.base = block.base;
+            f.info.transform = block.transform;
+            f.info.factors_weight = e.factors_weight;
+        }
+        f.low_rank = e.low_rank;
+        f.stored = std::move(e.stored);
+        f.changed = std::move(e.changed);
         return f;
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "not enough memory for a block", block.name, "Use fewer threads");
@@ -106,12 +103,13 @@ struct Tally {
     std::vector<TensorReport> tensors;                         // by index in the model
     std::vector<std::map<std::string, std::uint64_t>> methods; // raw bytes by codec, as above
     std::vector<std::uint64_t> changed;
+    std::map<std::uint32_t, BlockId> factors;                  // by tensor: where its factors are
 };
 
 Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model, const PairPlan* pairs, BlockSink& sink, const CompressOptions& options,
                            const JobContext& ctx) {
     const auto start = Clock::now();
-    TENPAK_ASSIGN(const BlockPlan plan, plan_blocks(model, pairs, options.block_weights));
+    TENPAK_ASSIGN(const BlockPlan plan, plan_blocks(model, base, pairs, options.block_weights));
     const unsigned threads = options.threads == 0 ? usable_cpus() : options.threads;
     CompressReport report;
     report.raw_bytes = plan.raw_bytes;
@@ -121,29 +119,65 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
     tally.tensors.resize(model.tensors().size());
     tally.methods.resize(model.tensors().size());
     tally.changed.resize(model.tensors().size());
-    std::set<std::string> base_tensors;
+    std::set<std::string> base_tensors, base_files;
     std::uint64_t done = 0;
     FileHasher hasher(model, ctx);
 
-    const std::function<Result<Finished>(std::size_t)> work = [&](std::size_t i) { return encode_block(model, base, plan.blocks[i]); };
+    auto factors = std::make_shared<FactorMap>();
+    if (options.given_factors != nullptr) {
+        *factors = *options.given_factors;
+    } else if (base != nullptr && options.recover_low_rank) {
+        TENPAK_ASSIGN(*factors, recover_factors(*base, model, *pairs, threads, ctx));
+    }
+    const auto factors_of = [&](const PlannedBlock& block) -> const TensorFactors* {
+        const auto it = block.in_tensor() ? factors->find(block.first_tensor()) : factors->end();
+        return it != factors->end() ? &it->second : nullptr;
+    };
+    // Factors go to the sink in front of the first block that needs them, so that a layer streams as one piece.
+    const auto store_factors = [&](std::uint32_t tensor) -> Result<BlockId> {
+        if (const auto it = tally.factors.find(tensor); it != tally.factors.end()) return it->second;
+        const TensorFactors& f = factors->at(tensor);
+        BlockInfo info;
+        info.name = model.tensors()[tensor].name + "#factors";
+        info.codec = kFactorsCodec;
+        info.stored_size = f.stored.size();
+        info.stored_sha256 = sha256(f.stored);
+        info.raw_size = f.raw.size();
+        info.raw_sha256 = sha256(f.raw);
+        info.raw_xxh3 = xxh3_64(f.raw);
+        TENPAK_ASSIGN(const BlockId id, sink.add_block(info, f.stored));
+        tally.factors.emplace(tensor, id);
+        if (tally.distinct.insert(id).second) {
+            report.stored_bytes += f.stored.size();
+            report.methods[method_of(info)] += f.stored.size();
+            tally.tensors[tensor].stored_bytes += f.stored.size();
+        }
+        tally.tensors[tensor].rank = f.factors.rank;
+        return id;
+    };
+    const std::function<Result<Finished>(std::size_t)> work = [&](std::size_t i) { return finish_block(model, base, plan.blocks[i], factors_of(plan.blocks[i])); };
     const std::function<Status(std::size_t, Finished&&)> store = [&](std::size_t i, Finished&& f) -> Status {
         const PlannedBlock& block = plan.blocks[i];
+        if (f.low_rank) {
+            TENPAK_ASSIGN(f.info.factors, store_factors(block.first_tensor()));
+        }
         TENPAK_ASSIGN(tally.ids[i], sink.add_block(f.info, f.stored));
         const bool is_new = tally.distinct.insert(tally.ids[i]).second;
-        if (f.info.base) base_tensors.insert(f.info.base->tensor);
+        for (const BaseRange& r : f.info.base) (r.in_file ? base_files : base_tensors).insert(r.tensor);
         if (is_new) {
             report.stored_bytes += f.stored.size();
-            report.methods[f.info.codec] += f.stored.size();
+            report.methods[method_of(f.info)] += f.stored.size();
         }
-        if (block.tensor) {
-            TensorReport& t = tally.tensors[*block.tensor];
-            t.raw_bytes += block.size;
-            t.stored_bytes += is_new ? f.stored.size() : 0;
-            tally.methods[*block.tensor][f.info.codec] += block.size;
-            tally.changed[*block.tensor] += f.changed;
+        for (std::size_t k = 0; k < block.pieces.size(); ++k) {
+            const BlockPiece& piece = block.pieces[k];
+            TensorReport& t = tally.tensors[piece.tensor];
+            t.raw_bytes += piece.size;
+            t.stored_bytes += is_new ? share_of(block, k, f.stored.size()) : 0;
+            tally.methods[piece.tensor][method_of(f.info)] += piece.size;
+            tally.changed[piece.tensor] += f.changed[k];
         }
         done += block.size;
-        ctx.report({"compress", done, plan.raw_bytes, "bytes", block.tensor ? model.tensors()[*block.tensor].name : model.files()[block.file].path});
+        ctx.report({"compress", done, plan.raw_bytes, "bytes", block.in_tensor() ? model.tensors()[block.first_tensor()].name : model.files()[block.file].path});
         return {};
     };
     TENPAK_RETURN_IF_ERROR(parallel_ordered<Finished>(plan.blocks.size(), threads, 2 * threads, ctx, work, store));
@@ -162,6 +196,10 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         b.id = base->id();
         b.revision = options.base_revision;
         for (std::size_t i = 0; i < needed.size(); ++i) b.tensors.emplace(needed[i]->name, digests[i]);
+        for (const std::string& path : base_files) {
+            TENPAK_ASSIGN(const Bytes file, base->read_side_file(path));
+            b.files.emplace(path, sha256(file));
+        }
         record.base = std::move(b);
     }
     TENPAK_RETURN_IF_ERROR(sink.set_model(std::move(record)));
@@ -191,6 +229,7 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         t.changed_fraction = elements > 0 ? static_cast<double>(tally.changed[i]) / static_cast<double>(elements) : 0;
         report.tensors.push_back(std::move(t));
     }
+    report.factors = std::move(factors);
     report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     return report;
 }

@@ -3,6 +3,8 @@
 
 #include <cstring>
 
+#include "core/delta/prediction.h"
+
 namespace tenpak::delta {
 
 namespace plain {
@@ -26,12 +28,16 @@ bool is_newer() {
 }
 }  // namespace
 
+ExponentRange exponent_range(const std::byte* predicted, std::size_t weights, const FloatLayout& layout) {
+    return is_newer() ? newer::range_any(predicted, weights, layout) : plain::range_any(predicted, weights, layout);
+}
 void index_weights(const IndexJob& job) { is_newer() ? newer::index_any(job) : plain::index_any(job); }
-void map_weights(MapJob& job) { is_newer() ? newer::map_any(job) : plain::map_any(job); }
+void map_weights(const MapJob& job) { is_newer() ? newer::map_any(job) : plain::map_any(job); }
 std::uint16_t* code_words(const WordsJob& job) { return is_newer() ? newer::words_any(job) : plain::words_any(job); }
 #else
+ExponentRange exponent_range(const std::byte* predicted, std::size_t weights, const FloatLayout& layout) { return plain::range_any(predicted, weights, layout); }
 void index_weights(const IndexJob& job) { plain::index_any(job); }
-void map_weights(MapJob& job) { plain::map_any(job); }
+void map_weights(const MapJob& job) { plain::map_any(job); }
 std::uint16_t* code_words(const WordsJob& job) { return plain::words_any(job); }
 #endif
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reading half of the estimate: probes and whole blocks.
 #pragma once
+#include "core/base/job_context.h"
 #include "core/delta/block_plan.h"
 #include "core/delta/estimate_state.h"
 
@@ -12,15 +13,17 @@ inline constexpr unsigned kProbeSlices = 8;
 
 struct KnownRead {
     KnownBlock block;
+    std::vector<std::uint64_t> changed;  ///< [piece] elements that differ from the prediction
+    bool predicted = false;     ///< stored with a codec that needs the base
     std::uint64_t content = 0;  ///< XXH3 of the decoded bytes: equal blocks without a base are stored once
 };
 
 /// Reads and encodes one block as compress does.
 Result<KnownRead> read_known(const ModelSource& base, const ModelDirectory& model, const PlannedBlock& block);
-/// Slices of one tensor, chosen by `seed`. `block_weights` is the length of the tensor's blocks.
-Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, const TensorInfo& tensor, const TensorInfo* base_tensor,
-                         std::uint64_t block_weights, std::uint64_t seed);
-/// Elements of `a` that differ from `b`.
-std::uint64_t count_changed(std::span<const std::byte> a, std::span<const std::byte> b, DType t);
-
+/// All blocks of a tensor whose change looks like one of low rank: its factors are recovered as compress does it. In the order of `blocks`.
+Result<std::vector<KnownRead>> read_low_rank(const ModelSource& base, const ModelDirectory& model, const TensorPair& pair, const std::vector<const PlannedBlock*>& blocks,
+                                             const JobContext& ctx);
+/// Slices of one tensor, chosen by `seed`. `block_weights` is the length of the tensor's blocks. All of the tensor is predicted, or none.
+Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, const TensorPair& pair, std::uint64_t block_weights, std::uint64_t seed,
+                         const JobContext& ctx);
 }  // namespace tenpak::delta

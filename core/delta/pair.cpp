@@ -44,7 +44,8 @@ PairPlan pair_tensors(const ModelSource& base, const ModelSource& fine_tune) {
     const auto& tensors = fine_tune.tensors();
     for (std::uint32_t i = 0; i < tensors.size(); ++i) {
         const TensorInfo& t = tensors[i];
-        TensorPair pair{i, std::nullopt};
+        TensorPair pair;
+        pair.fine_tune = i;
         bytes += t.bytes;
         const TensorInfo* b = base.find(t.name);
         if (b == nullptr) {
@@ -55,6 +56,7 @@ PairPlan pair_tensors(const ModelSource& base, const ModelSource& fine_tune) {
             plan.misfits.push_back({t.name, shape_text(*b), shape_text(t), "other shape"});
         } else {
             pair.base = static_cast<std::uint32_t>(b - base.tensors().data());
+            pair.weights = t.elements();
             predicted += t.bytes;
         }
         plan.pairs.push_back(pair);

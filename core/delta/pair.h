@@ -12,7 +12,10 @@ namespace tenpak::delta {
 /// A tensor of the fine-tune and its predictor in the base; no base where it was added.
 struct TensorPair {
     std::uint32_t fine_tune = 0;        ///< index into the fine-tune's tensors()
-    std::optional<std::uint32_t> base;  ///< index into the base's tensors(): same name, shape and dtype
+    std::optional<std::uint32_t> base;  ///< index into the base's tensors()
+    std::uint64_t weights = 0;          ///< how many of the fine-tune's weights, from its first, have a counterpart
+    std::uint64_t base_weight = 0;      ///< index of the first one's counterpart in the base's tensor
+    std::string transform;              ///< of the base's weights into the fine-tune's (transform.h); empty: as they are
 };
 
 /// One row of the studio's "What does not fit" table.

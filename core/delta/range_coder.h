@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A small adaptive binary range coder (the carry-propagating kind of G. N. N. Martin, 1979) for the frequency tables of
-// a block: some hundred bits each, so size matters and speed does not. Bytes: FORMAT.md "Model".
+// a block and for sparse changes: few bits, so size matters more than speed. Bytes: FORMAT.md "Model".
 #pragma once
 #include <cstdint>
 #include <span>
@@ -116,6 +116,8 @@ class RangeDecoder {
         }
         return v;
     }
+    /// Whether a stream in its shortest form was used up: to be asked after the last bit.
+    bool at_end() const { return position_ == in_.size() && (in_.empty() || in_.back() != std::byte{0}); }
 
    private:
     std::uint32_t next() { return position_ < in_.size() ? static_cast<std::uint32_t>(in_[position_++]) : 0u; }

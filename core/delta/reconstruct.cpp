@@ -11,6 +11,8 @@
 #include "core/delta/base_cache.h"
 #include "core/delta/codec.h"
 #include "core/delta/payload.h"
+#include "core/delta/predict.h"
+#include "core/delta/transform.h"
 
 namespace tenpak::delta {
 
@@ -27,8 +29,18 @@ Result<std::uint64_t> check_records(const BlockSource& source) {
         if (b.raw_size > kMaxBlockBytes) return malformed("a block is larger than " + std::to_string(kMaxBlockBytes) + " bytes", b.name);
         const Codec* codec = find_codec(b.codec);
         if (codec == nullptr) return make_error(ErrorCode::kUnsupported, "unknown codec \"" + b.codec + "\"", b.name, "A newer tenpak reads it");
-        if (codec->needs_base() != b.base.has_value()) return malformed("a block's codec and its place in the base disagree", b.name);
-        if (b.base && b.base->size != b.raw_size) return malformed("a block and its place in the base differ in size", b.name);
+        if (codec->predicts() != !b.base.empty()) return malformed("a block's codec and its place in the base disagree", b.name);
+        if (b.base.empty() && (!b.transform.empty() || b.factors)) return malformed("a block without a prediction says how to make one", b.name);
+        if (b.base.empty()) continue;
+        auto size = predicted_size(b.base, b.transform);
+        if (!size.ok()) {
+            Error e = std::move(size).error();
+            e.where = b.name;
+            return e;
+        }
+        if (*size != b.raw_size && b.codec != kPatchCodec) return malformed("a block and its place in the base differ in size", b.name);
+        if (b.factors && (*b.factors >= source.blocks().size() || source.blocks()[*b.factors].codec != kFactorsCodec || b.base.size() != 1))
+            return malformed("a block names factors that are not there", b.name);
     }
     std::set<std::string> paths;
     for (const FileRecord& f : source.files()) {
@@ -47,7 +59,7 @@ Result<std::uint64_t> check_records(const BlockSource& source) {
 }
 
 bool needs_base(const BlockSource& source) {
-    return std::any_of(source.blocks().begin(), source.blocks().end(), [](const BlockInfo& b) { return b.base.has_value(); });
+    return std::any_of(source.blocks().begin(), source.blocks().end(), [](const BlockInfo& b) { return !b.base.empty(); });
 }
 
 std::string short_hex(const Digest& d) { return to_hex(d).substr(0, 12); }
@@ -74,15 +86,18 @@ Result<ReconstructReport> rebuild(const BlockSource& blocks, const ModelSource* 
             at += blocks.blocks()[id].raw_size;
         }
         Sha256 sha;
-        // Threads decode and write at the block's place; only hashing needs the order.
+        // Threads decode and write at the block's place; only hashing needs the order, and the bytes after that.
         const std::function<Result<Bytes>(std::size_t)> work = [&](std::size_t i) -> Result<Bytes> {
-            TENPAK_ASSIGN(Bytes raw, decode_block(blocks, record.blocks[i], base));
+            // New memory for every block would cost about as much as decoding: each page is a fault.
+            static thread_local BlockScratch scratch;
+            static thread_local Bytes raw;
+            TENPAK_RETURN_IF_ERROR(decode_block(blocks, record.blocks[i], base, scratch, raw));
             if (file) TENPAK_RETURN_IF_ERROR(file->write_at(offsets[i], raw));
-            return raw;
+            return hash ? std::move(raw) : Bytes{};
         };
-        const std::function<Status(std::size_t, Bytes&&)> finish = [&](std::size_t, Bytes&& raw) -> Status {
+        const std::function<Status(std::size_t, Bytes&&)> finish = [&](std::size_t i, Bytes&& raw) -> Status {
             if (hash) sha.update(raw);
-            done += raw.size();
+            done += blocks.blocks()[record.blocks[i]].raw_size;
             ctx.report({phase, done, total, "bytes", record.path});
             return {};
         };
@@ -108,16 +123,20 @@ Result<ReconstructReport> rebuild(const BlockSource& blocks, const ModelSource* 
 Status check_base(const BlockSource& blocks, const ModelSource* base, bool verify_base, const JobContext& ctx) {
     const auto& record = blocks.model().base;
     const bool needed = needs_base(blocks);
-    if (!needed && (!record || record->tensors.empty())) return {};
+    if (!needed && (!record || (record->tensors.empty() && record->files.empty()))) return {};
     if (!record) return malformed("blocks predict from a base that is not recorded", blocks.model().model_id);
     const std::string name = record->id + (record->revision.empty() ? "" : " at " + record->revision);
     if (base == nullptr)
         return make_error(ErrorCode::kInvalidArgument, "this delta needs its base " + name, blocks.model().model_id, "Give the folder of that model as the base");
     for (const BlockInfo& b : blocks.blocks())
-        if (b.base && !record->tensors.contains(b.base->tensor)) return malformed("a block predicts from a base tensor without a recorded hash", b.name);
-    const auto wrong = [&](const std::string& tensor, const std::string& here) {
-        return make_error(ErrorCode::kWrongBase, "not the base that this delta was made from (" + name + "): " + tensor + " " + here, "base " + base->id(),
+        for (const BaseRange& r : b.base)
+            if (!(r.in_file ? record->files : record->tensors).contains(r.tensor)) return malformed("a block predicts from a part of the base without a recorded hash", b.name);
+    const auto wrong = [&](const std::string& part, const std::string& here) {
+        return make_error(ErrorCode::kWrongBase, "not the base that this delta was made from (" + name + "): " + part + " " + here, "base " + base->id(),
                           "Give the model that was the base when the delta was made");
+    };
+    const auto other_hash = [](const Digest& here, const Digest& recorded) {
+        return "has SHA-256 " + short_hex(here) + "…, recorded is " + short_hex(recorded) + "…";
     };
     std::vector<const TensorInfo*> tensors;
     for (const auto& [tensor, digest] : record->tensors) {
@@ -126,9 +145,16 @@ Status check_base(const BlockSource& blocks, const ModelSource* base, bool verif
         tensors.push_back(t);
     }
     for (const BlockInfo& b : blocks.blocks()) {
-        if (!b.base) continue;
-        const TensorInfo* t = base->find(b.base->tensor);
-        if (b.base->offset > t->bytes || b.base->size > t->bytes - b.base->offset) return wrong(b.base->tensor, "is smaller than recorded");
+        for (const BaseRange& r : b.base) {
+            const TensorInfo* t = r.in_file ? nullptr : base->find(r.tensor);
+            if (t != nullptr && (r.offset > t->bytes || r.size > t->bytes - r.offset)) return wrong(r.tensor, "is smaller than recorded");
+        }
+    }
+    for (const auto& [path, digest] : record->files) {
+        TENPAK_RETURN_IF_ERROR(ctx.check());
+        const auto file = base->read_side_file(path);
+        if (!file.ok()) return wrong(path, "cannot be read");
+        if (const Digest here = sha256(*file); here != digest) return wrong(path, other_hash(here, digest));
     }
     // Small ones first, in growing batches: most wrong bases are known after some kilobytes.
     std::sort(tensors.begin(), tensors.end(), [](const TensorInfo* a, const TensorInfo* b) { return std::tie(a->bytes, a->name) < std::tie(b->bytes, b->name); });
@@ -139,43 +165,43 @@ Status check_base(const BlockSource& blocks, const ModelSource* base, bool verif
         TENPAK_ASSIGN(const std::vector<Digest> digests, cache.digests(*base, part, verify_base, 0, "base", ctx));
         for (std::size_t i = 0; i < part.size(); ++i) {
             const Digest& recorded = record->tensors.at(part[i]->name);
-            if (digests[i] != recorded) return wrong(part[i]->name, "has SHA-256 " + short_hex(digests[i]) + "…, recorded is " + short_hex(recorded) + "…");
+            if (digests[i] != recorded) return wrong(part[i]->name, other_hash(digests[i], recorded));
         }
     }
     return {};
 }
 
-Result<Bytes> decode_block(const BlockSource& blocks, BlockId id, const ModelSource* base) {
+Status decode_block(const BlockSource& blocks, BlockId id, const ModelSource* base, BlockScratch& scratch, Bytes& raw) {
     try {
         if (id >= blocks.blocks().size()) return make_error(ErrorCode::kInvalidArgument, "no block " + std::to_string(id));
         const BlockInfo& info = blocks.blocks()[id];
         const Codec* codec = find_codec(info.codec);
         if (codec == nullptr) return make_error(ErrorCode::kUnsupported, "unknown codec \"" + info.codec + "\"", info.name, "A newer tenpak reads it");
         if (info.raw_size > kMaxBlockBytes) return malformed("a block is larger than " + std::to_string(kMaxBlockBytes) + " bytes", info.name);
-        Bytes predicted;
-        if (codec->needs_base()) {
-            if (!info.base || info.base->size != info.raw_size) return malformed("a block's codec and its place in the base disagree", info.name);
-            if (base == nullptr) return make_error(ErrorCode::kInvalidArgument, "this block needs the base", info.name, "Give the base model");
-            const TensorInfo* t = base->find(info.base->tensor);
-            if (t == nullptr || info.base->offset > t->bytes || info.base->size > t->bytes - info.base->offset)
-                return make_error(ErrorCode::kWrongBase, "the base has no such range of " + info.base->tensor, "base " + base->id(), "Give the model that was the base when the delta was made");
-            predicted.resize(static_cast<std::size_t>(info.raw_size));
-            TENPAK_RETURN_IF_ERROR(base->read(*t, info.base->offset, predicted));
-        }
-        TENPAK_ASSIGN(const Bytes stored, blocks.read_block(id));
-        Bytes raw(static_cast<std::size_t>(info.raw_size));
-        Status decoded = codec->decode(stored, predicted, raw);
-        if (!decoded.ok()) {
-            Error e = std::move(decoded).error();
+        if (codec->predicts() != !info.base.empty()) return malformed("a block's codec and its place in the base disagree", info.name);
+        const auto named = [&](Status s) {
+            if (s.ok()) return s;
+            Error e = std::move(s).error();
             if (e.where.empty()) e.where = info.name;
-            return e;
-        }
+            return Status(std::move(e));
+        };
+        TENPAK_RETURN_IF_ERROR(named(predict_block(blocks, info, base, scratch.predicted)));
+        TENPAK_ASSIGN(const Bytes stored, blocks.read_block(id));
+        raw.resize(static_cast<std::size_t>(info.raw_size));
+        TENPAK_RETURN_IF_ERROR(named(codec->decode(stored, scratch.predicted.view(), raw)));
         if (xxh3_64(raw) != info.raw_xxh3)
             return make_error(ErrorCode::kIntegrity, "a decoded block differs from what was encoded", info.name, "Memory or disk is faulty, or the base is another one (--verify-base)");
-        return raw;
+        return {};
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "not enough memory to decode a block");
     }
+}
+
+Result<Bytes> decode_block(const BlockSource& blocks, BlockId id, const ModelSource* base) {
+    BlockScratch scratch;
+    Bytes raw;
+    TENPAK_RETURN_IF_ERROR(decode_block(blocks, id, base, scratch, raw));
+    return raw;
 }
 
 Result<ReconstructReport> reconstruct(const BlockSource& blocks, const ModelSource* base, const fs::path& out, const ReconstructOptions& options,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block of floating-point weights as bytes, given the base's block ("difference") or nothing ("standalone").
-// Payload layout: FORMAT.md "Weights".
+// A block of floating-point weights as bytes, given a prediction ("difference") or nothing ("standalone").
+// Payload layout: FORMAT.md "Weights payload".
 #pragma once
 #include <cstdint>
 #include <span>
@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/delta/float_layout.h"
+#include "core/delta/prediction.h"
 
 namespace tenpak::delta {
 
@@ -18,18 +19,18 @@ struct WeightCost {
     double total() const { return static_cast<double>(table_bytes) + data_bytes; }
 };
 
-/// What the payload would cost, without writing it (within rounding: some bytes). `base` empty: standalone.
+/// What the payload would cost, without writing it (within rounding: some bytes). No prediction: standalone.
 /// `raw` holds whole weights. Thread-safe.
-WeightCost weight_cost(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind);
+WeightCost weight_cost(std::span<const std::byte> raw, const Prediction& prediction, FloatKind kind);
 
 /// Appends the payload to `out`; false where the block has more kinds of values than the format holds (possible without
-/// a base only: more than 256 combinations of sign and exponent).
-bool encode_weights(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind, Bytes& out);
+/// a prediction only: more than 256 combinations of sign and exponent).
+bool encode_weights(std::span<const std::byte> raw, const Prediction& prediction, FloatKind kind, Bytes& out);
 
-/// A block once analysed: the cost is known, and the payload can be written without counting again.
+/// A block once analysed: the cost is known, and the payload can be written without counting again. Keeps the spans.
 class WeightEncoder {
    public:
-    WeightEncoder(std::span<const std::byte> raw, std::span<const std::byte> base, FloatKind kind);
+    WeightEncoder(std::span<const std::byte> raw, const Prediction& prediction, FloatKind kind);
     ~WeightEncoder();
     WeightEncoder(const WeightEncoder&) = delete;
     WeightEncoder& operator=(const WeightEncoder&) = delete;
@@ -45,6 +46,6 @@ class WeightEncoder {
 };
 
 /// Fills `raw`. The payload may be hostile: kMalformed, never a crash. It is accepted only if it is used up exactly.
-Status decode_weights(std::span<const std::byte> stored, std::span<const std::byte> base, std::span<std::byte> raw);
+Status decode_weights(std::span<const std::byte> stored, const Prediction& prediction, std::span<std::byte> raw);
 
 }  // namespace tenpak::delta

@@ -2,7 +2,13 @@
 #include "core/delta/weight_model.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <memory>
+#include <mutex>
+#include <numeric>
+
+#include "core/delta/prediction.h"
 
 namespace tenpak::delta {
 
@@ -17,7 +23,16 @@ constexpr double kTableBitsPerContext = 14;
 
 constexpr double kImpossible = 1e300;
 
-double n_log_n(double n) { return n > 0 ? n * std::log2(n) : 0; }
+/// n log2 n; small n from a table, since blocks of some thousand weights spend most of their time here otherwise.
+double n_log_n(std::uint64_t n) {
+    constexpr std::size_t kSize = 2048;
+    static const std::array<double, kSize> table = [] {
+        std::array<double, kSize> t{};
+        for (std::size_t i = 1; i < kSize; ++i) t[i] = static_cast<double>(i) * std::log2(static_cast<double>(i));
+        return t;
+    }();
+    return n < kSize ? table[n] : static_cast<double>(n) * std::log2(static_cast<double>(n));
+}
 
 std::uint16_t root_of(std::uint64_t count) {
     const double r = std::round(kRootScale * std::sqrt(static_cast<double>(count)));
@@ -39,10 +54,42 @@ struct Details {
     }
 };
 
-/// A run of exponents that share a context.
+struct LayoutDetails {
+    Details anchored, absolute;
+};
+/// Made once for each layout in use.
+const LayoutDetails& details_of(const FloatLayout& l) {
+    static std::mutex mutex;
+    static std::array<std::array<std::unique_ptr<const LayoutDetails>, 32>, 3> all;
+    const std::lock_guard lock(mutex);
+    auto& d = all[static_cast<std::size_t>(l.kind)][l.dropped];
+    if (!d) d = std::make_unique<LayoutDetails>(LayoutDetails{Details(l, Alphabet(l, true, kFineDetail, true)), Details(l, Alphabet(l, false, fine_absolute(l)))});
+    return *d;
+}
+
+struct Count {
+    std::uint16_t symbol = 0;
+    std::uint32_t n = 0;
+};
+using Counts = std::vector<Count>;  // symbols that occur, ascending
+
+Counts sum(const Counts& a, const Counts& b) {
+    Counts out;
+    out.reserve(a.size() + b.size());
+    auto x = a.begin();
+    auto y = b.begin();
+    while (x != a.end() || y != b.end()) {
+        if (y == b.end() || (x != a.end() && x->symbol < y->symbol)) out.push_back(*x++);
+        else if (x == a.end() || y->symbol < x->symbol) out.push_back(*y++);
+        else out.push_back({x->symbol, x++->n + y++->n});
+    }
+    return out;
+}
+
+/// Keys that share a context. Neighbours in the builder's order.
 struct Group {
-    std::uint32_t first = 0, last = 0;
-    std::vector<std::uint32_t> anchored, absolute;  // fine counts; absolute empty where not counted
+    std::vector<std::uint16_t> rows;
+    Counts anchored, absolute;   // fine counts; absolute empty where not counted
     std::uint64_t weights = 0;
     double cost = 0;
     bool use_anchored = false;
@@ -51,74 +98,90 @@ struct Group {
 
 class Builder {
    public:
-    Builder(const FloatLayout& layout, const FineCounts& counts)
-        : counts_(counts), anchored_(layout, counts.anchored), absolute_(layout, counts.absolute) {}
+    Builder(const FloatLayout& layout, const FineCounts& counts) : counts_(counts), details_(details_of(layout)) {
+        scratch_.resize(std::max(details_.anchored.alphabets.back().size(), details_.absolute.alphabets.back().size()));
+    }
 
+    /// Details that may be taken: from first up to, not including, end.
+    struct Range {
+        unsigned first = 0, end = 0;
+    };
     /// Best alphabet by estimated bits.
-    void choose(Group& g) {
+    void choose(Group& g, Range anchored = {0, kFineDetail + 1}, Range absolute = {0, kFineAbsolute + 1}) {
         g.cost = kImpossible;
-        if (!g.anchored.empty()) consider(g, g.anchored, anchored_, true);
-        if (!g.absolute.empty()) consider(g, g.absolute, absolute_, false);
+        if (!g.anchored.empty()) consider(g, g.anchored, details_.anchored, true, anchored);
+        if (!g.absolute.empty()) consider(g, g.absolute, details_.absolute, false, absolute);
     }
-    std::vector<std::uint32_t> coarse(const std::vector<std::uint32_t>& fine, bool anchored, unsigned k) const {
-        const Details& d = anchored ? anchored_ : absolute_;
-        std::vector<std::uint32_t> c(d.alphabets[k].size());
-        for (std::size_t s = 0; s < fine.size(); ++s)
-            if (fine[s] != 0) c[d.from_fine[k][s]] += fine[s];
-        return c;
+    /// Counts at the group's own detail.
+    Counts coarse(const Group& g) {
+        const Details& d = g.use_anchored ? details_.anchored : details_.absolute;
+        const auto& to = d.from_fine[g.k];
+        Counts out;
+        for (const Count& c : g.use_anchored ? g.anchored : g.absolute) scratch_[to[c.symbol]] += c.n;
+        for (const Count& c : g.use_anchored ? g.anchored : g.absolute) {
+            std::uint32_t& n = scratch_[to[c.symbol]];
+            if (n != 0) out.push_back({to[c.symbol], n});
+            n = 0;
+        }
+        std::sort(out.begin(), out.end(), [](const Count& a, const Count& b) { return a.symbol < b.symbol; });
+        return out;
     }
-    std::vector<Group> groups_of_exponents() {
+    std::vector<Group> groups_of_rows() {
         std::vector<Group> groups;
         const std::size_t na = counts_.anchored.size(), nb = counts_.absolute.size();
-        for (std::uint32_t e = 0; e < counts_.weights.size(); ++e) {
-            if (counts_.weights[e] == 0) continue;
+        const auto occurring = [](const std::vector<std::uint32_t>& v, std::size_t n, std::size_t row) {
+            Counts c;
+            for (std::size_t s = 0; s < n; ++s)
+                if (v[row * n + s] != 0) c.push_back({static_cast<std::uint16_t>(s), v[row * n + s]});
+            return c;
+        };
+        for (std::size_t row = 0; row < counts_.rows(); ++row) {
+            if (counts_.weights[row] == 0) continue;
             Group g;
-            g.first = g.last = e;
-            g.weights = counts_.weights[e];
-            const auto at = [](const std::vector<std::uint32_t>& v, std::size_t n, std::uint32_t i) {
-                return std::vector<std::uint32_t>(v.begin() + static_cast<std::ptrdiff_t>(n * i), v.begin() + static_cast<std::ptrdiff_t>(n * (i + 1)));
-            };
-            if (counts_.with_base) g.anchored = at(counts_.anchored_counts, na, e);
-            if (counts_.has_absolute[e] != 0) g.absolute = at(counts_.absolute_counts, nb, e);
+            g.rows.push_back(static_cast<std::uint16_t>(row));
+            g.weights = counts_.weights[row];
+            if (counts_.keys != KeyKind::kNone) g.anchored = occurring(counts_.anchored_counts, na, row);
+            if (counts_.has_absolute[row] != 0) g.absolute = occurring(counts_.absolute_counts, nb, row);
             choose(g);
             groups.push_back(std::move(g));
+        }
+        if (counts_.keys == KeyKind::kGiven) {
+            // Classes have no order of their own: by the share of weights that are as predicted.
+            const auto share = [](const Group& g) { return !g.anchored.empty() && g.anchored[0].symbol == 0 ? static_cast<double>(g.anchored[0].n) / static_cast<double>(g.weights) : 0; };
+            std::stable_sort(groups.begin(), groups.end(), [&](const Group& a, const Group& b) { return share(a) < share(b); });
         }
         return groups;
     }
     Group merged(const Group& a, const Group& b) {
         Group g;
-        g.first = a.first;
-        g.last = b.last;
+        g.rows = a.rows;
+        g.rows.insert(g.rows.end(), b.rows.begin(), b.rows.end());
         g.weights = a.weights + b.weights;
-        const auto add = [](const std::vector<std::uint32_t>& x, const std::vector<std::uint32_t>& y) {
-            std::vector<std::uint32_t> z;
-            if (x.empty() || y.empty()) return z;
-            z = x;
-            for (std::size_t i = 0; i < z.size(); ++i) z[i] += y[i];
-            return z;
-        };
-        g.anchored = add(a.anchored, b.anchored);
-        g.absolute = add(a.absolute, b.absolute);
+        g.anchored = sum(a.anchored, b.anchored);
+        if (!a.absolute.empty() && !b.absolute.empty()) g.absolute = sum(a.absolute, b.absolute);
         choose(g);
         return g;
     }
-    const Details& details(bool anchored) const { return anchored ? anchored_ : absolute_; }
+    const Details& details(bool anchored) const { return anchored ? details_.anchored : details_.absolute; }
 
    private:
-    void consider(Group& g, const std::vector<std::uint32_t>& fine, const Details& d, bool anchored) {
-        for (unsigned k = 0; k < d.alphabets.size(); ++k) {
-            scratch_.assign(d.alphabets[k].size(), 0);
-            for (std::size_t s = 0; s < fine.size(); ++s)
-                if (fine[s] != 0) scratch_[d.from_fine[k][s]] += fine[s];
-            double bits = n_log_n(static_cast<double>(g.weights)) + kTableBitsPerContext;
+    void consider(Group& g, const Counts& fine, const Details& d, bool anchored, Range details) {
+        for (unsigned k = details.first; k < std::min<std::size_t>(details.end, d.alphabets.size()); ++k) {
+            const std::uint16_t* const to = d.from_fine[k].data();
+            if (std::any_of(fine.begin(), fine.end(), [&](const Count& c) { return to[c.symbol] == kNoSymbol; })) break;
+            for (const Count& c : fine) scratch_[to[c.symbol]] += c.n;
+            double bits = n_log_n(g.weights) + kTableBitsPerContext;
             unsigned live = 0;
-            for (std::size_t s = 0; s < scratch_.size(); ++s) {
-                if (scratch_[s] == 0) continue;
-                const double n = scratch_[s];
-                bits += n * d.raw_bits[k][s] - n_log_n(n) + kTableBitsPerSymbol;
+            for (const Count& c : fine) {
+                const std::uint16_t s = to[c.symbol];
+                const std::uint32_t n = scratch_[s];
+                if (n == 0) continue;  // seen already
+                scratch_[s] = 0;
+                bits += static_cast<double>(n) * d.raw_bits[k][s] - n_log_n(n) + kTableBitsPerSymbol;
                 ++live;
             }
-            if (live > kMaxLive) break;  // finer ones have more
+            const bool fits = live <= (anchored || counts_.keys == KeyKind::kNone ? kMaxLive : kMaxIntervals);
+            if (!fits) break;  // finer ones have more
             if (bits < g.cost) {
                 g.cost = bits;
                 g.use_anchored = anchored;
@@ -127,37 +190,12 @@ class Builder {
         }
     }
     const FineCounts& counts_;
-    Details anchored_, absolute_;
-    std::vector<std::uint32_t> scratch_;
+    const LayoutDetails& details_;
+    std::vector<std::uint32_t> scratch_;  // zeros between calls
 };
 
-}  // namespace
-
-FineCounts::FineCounts(const FloatLayout& layout)
-    : anchored(layout, true, kFineDetail), absolute(layout, false, fine_absolute(layout)),
-      weights(layout.exponents()), has_absolute(layout.exponents()) {}
-
-void set_frequencies(ContextTable& table, unsigned precision) {
-    const std::size_t n = table.root.size();
-    table.frequency.assign(n, 1);
-    std::uint64_t sum = 0;
-    for (const std::uint64_t r : table.root) sum += r * r;
-    const std::uint64_t spare = (std::uint64_t{1} << precision) - n;  // each live symbol has 1 for sure
-    std::uint64_t used = 0;
-    std::size_t largest = 0;
-    for (std::size_t i = 0; i < n; ++i) {
-        const std::uint64_t r = table.root[i], extra = r * r * spare / sum;
-        table.frequency[i] = static_cast<std::uint16_t>(1 + extra);
-        used += extra;
-        if (table.root[i] > table.root[largest]) largest = i;
-    }
-    table.frequency[largest] = static_cast<std::uint16_t>(table.frequency[largest] + (spare - used));
-}
-
-WeightModel build_model(const FloatLayout& layout, const FineCounts& counts, std::uint64_t total_weights) {
-    Builder builder(layout, counts);
-    std::vector<Group> groups = builder.groups_of_exponents();
-    // Greedy: the best merge of neighbours until none saves bits and their number fits.
+/// Merges neighbours, the best first, until none saves bits and their number fits.
+void merge_groups(Builder& builder, std::vector<Group>& groups) {
     std::vector<Group> merged;  // merged[i] = groups[i] with groups[i + 1]
     for (std::size_t i = 0; i + 1 < groups.size(); ++i) merged.push_back(builder.merged(groups[i], groups[i + 1]));
     while (groups.size() > 1) {
@@ -177,56 +215,153 @@ WeightModel build_model(const FloatLayout& layout, const FineCounts& counts, std
         if (best > 0) merged[best - 1] = builder.merged(groups[best - 1], groups[best]);
         if (best < merged.size()) merged[best] = builder.merged(groups[best], groups[best + 1]);
     }
-
-    WeightModel model;
-    model.layout = layout;
-    for (const Group& g : groups)
-        if (g.cost >= kImpossible) return model;
-    // Few weights do not pay for the larger decoding table's set-up.
-    model.precision = total_weights >= 32768 ? 12 : total_weights >= 4096 ? 11 : 10;
-    if (!groups.empty()) model.first_exponent = groups.front().first;
-    for (const Group& g : groups) {
-        while (model.first_exponent + model.context_of.size() < g.first) model.context_of.push_back(static_cast<std::uint8_t>(model.contexts.size() - 1));
-        for (std::uint32_t e = g.first; e <= g.last; ++e) model.context_of.push_back(static_cast<std::uint8_t>(model.contexts.size()));
-        ContextTable t;
-        t.anchored = g.use_anchored;
-        t.k = static_cast<std::uint8_t>(g.k);
-        const auto c = builder.coarse(g.use_anchored ? g.anchored : g.absolute, g.use_anchored, g.k);
-        for (std::uint32_t s = 0; s < c.size(); ++s) {
-            if (c[s] == 0) continue;
-            t.live.push_back(static_cast<std::uint16_t>(s));
-            t.root.push_back(root_of(c[s]));
-        }
-        set_frequencies(t, model.precision);
-        model.contexts.push_back(std::move(t));
-    }
-    return model;
 }
 
-ModelCost model_cost(const WeightModel& model, const FineCounts& counts) {
-    ModelCost cost;
-    for (std::size_t c = 0; c < model.contexts.size(); ++c) {
-        const ContextTable& t = model.contexts[c];
-        const Alphabet alphabet(model.layout, t.anchored, t.k);
-        const Alphabet& fine = t.anchored ? counts.anchored : counts.absolute;
-        const auto& all = t.anchored ? counts.anchored_counts : counts.absolute_counts;
-        const auto to = coarsening(fine, alphabet);
-        std::vector<double> bits(alphabet.size());
-        for (std::size_t i = 0; i < t.live.size(); ++i)
-            bits[t.live[i]] = model.precision - std::log2(static_cast<double>(t.frequency[i]));
-        for (std::size_t i = 0; i < model.context_of.size(); ++i) {
-            if (model.context_of[i] != c) continue;
-            const std::size_t e = model.first_exponent + i;
-            if (counts.weights[e] == 0) continue;
-            for (std::uint32_t s = 0; s < fine.size(); ++s) {
-                const double n = all[e * fine.size() + s];
-                if (n == 0) continue;
-                cost.coded_bits += n * bits[to[s]];
-                cost.raw_bits += n * alphabet.interval(to[s]).raw_bits;
-            }
+ContextTable make_table(Builder& builder, const Group& g, unsigned precision) {
+    ContextTable t;
+    t.anchored = g.use_anchored;
+    t.k = static_cast<std::uint8_t>(g.k);
+    for (const Count& c : builder.coarse(g)) {
+        t.live.push_back(c.symbol);
+        t.root.push_back(root_of(c.n));
+    }
+    set_frequencies(t, precision);
+    return t;
+}
+
+void assign_contexts(WeightModel& model, const std::vector<Group>& groups, const FineCounts& counts) {
+    if (counts.keys == KeyKind::kGiven) {
+        model.context_of.assign(kPredictionKeys, 0);
+        for (std::size_t c = 0; c < groups.size(); ++c)
+            for (const std::uint16_t row : groups[c].rows) model.context_of[counts.first_key + row] = static_cast<std::uint8_t>(c);
+        return;
+    }
+    model.first_key = counts.first_key + groups.front().rows.front();
+    for (std::size_t c = 0; c < groups.size(); ++c) {
+        const std::size_t first = counts.first_key + groups[c].rows.front() - model.first_key, last = counts.first_key + groups[c].rows.back() - model.first_key;
+        if (c > 0) model.context_of.resize(first, static_cast<std::uint8_t>(c - 1));
+        model.context_of.resize(last + 1, static_cast<std::uint8_t>(c));
+    }
+}
+
+/// Makes the distinct intervals of all contexts few enough, by what costs least first: coarser absolute alphabets, one
+/// detail for all anchored ones, no absolute ones. The last leaves few enough in every layout.
+void make_codes_fit(Builder& builder, std::vector<Group>& groups, WeightModel& model) {
+    if (model.keys == KeyKind::kNone) return;
+    using Range = Builder::Range;
+    const auto fits = [&] { return Codes(model).fit; };
+    const auto remake = [&](Group& g, Range anchored, Range absolute) {
+        builder.choose(g, anchored, absolute);
+        model.contexts[static_cast<std::size_t>(&g - groups.data())] = make_table(builder, g, model.precision);
+    };
+    Range anchored{0, kFineDetail + 1};
+    for (unsigned k = kFineAbsolute; k > 0 && !fits(); --k)
+        for (Group& g : groups)
+            if (!g.use_anchored && g.k == k) remake(g, anchored, {0, k});
+    if (fits()) return;
+    double least = kImpossible;
+    unsigned common = kCrossDetail;
+    for (unsigned k = 0; k <= kFineDetail; ++k) {
+        double cost = 0;
+        for (const Group& g : groups) {
+            Group other = g;
+            builder.choose(other, {k, k + 1}, {0, 1});
+            cost += other.cost;
+        }
+        if (cost < least) {
+            least = cost;
+            common = k;
         }
     }
-    return cost;
+    for (Group& g : groups) remake(g, {common, common + 1}, {0, 1});
+    if (fits()) return;
+    for (Group& g : groups) remake(g, {kCrossDetail, kCrossDetail + 1}, {0, 0});
+}
+
+}  // namespace
+
+Codes::Codes(const WeightModel& model) {
+    // Kept intervals by detail and bucket; those of one value are the same at every detail. 255: not numbered yet (there
+    // are fewer with a prediction, and without one nothing is shared).
+    std::array<std::array<std::uint8_t, kMaxBuckets>, kFineDetail + 1> kept;
+    std::array<std::uint8_t, 2u << kFineDetail> exact;
+    std::array<std::uint8_t, kMaxBuckets> cross;
+    for (auto& k : kept) k.fill(255);
+    exact.fill(255);
+    cross.fill(255);
+    std::array<std::vector<std::uint8_t>, kFineAbsolute + 1> absolute;
+    const bool predicted = model.keys != KeyKind::kNone;
+    const std::size_t limit = predicted ? kMaxIntervals : kMaxLive;
+    for (const ContextTable& t : model.contexts) {
+        const Alphabet alphabet(model.layout, t.anchored, t.k);
+        if (!t.anchored && absolute[t.k].empty()) absolute[t.k].assign(alphabet.size(), 255);
+        auto& codes = of.emplace_back();
+        for (const std::uint16_t s : t.live) {
+            Interval v = alphabet.interval(s);
+            const bool negative = v.negative;
+            v.negative = false;
+            std::uint8_t& number = v.kind == Interval::Kind::kAbsolute ? absolute[t.k][s]
+                                   : v.kind == Interval::Kind::kCross ? cross[(s - alphabet.cross_begin()) / 2]
+                                   : v.raw_bits == 0                  ? exact[v.begin]
+                                                                      : kept[t.k][(s + 1) / 2];
+            if (number == 255 || !predicted) {
+                if (interval.size() == limit) return;
+                number = static_cast<std::uint8_t>(interval.size());
+                interval.push_back(v);
+            }
+            codes.push_back(static_cast<std::uint8_t>(number | (negative ? kMaxIntervals : 0)));
+        }
+    }
+    fit = true;
+}
+
+FineCounts::FineCounts(const FloatLayout& layout) : anchored(layout, true, kFineDetail, true), absolute(layout, false, fine_absolute(layout)) {}
+
+void set_frequencies(ContextTable& table, unsigned precision) {
+    const std::size_t n = table.root.size();
+    table.frequency.assign(n, 1);
+    std::uint64_t sum = 0;
+    for (const std::uint64_t r : table.root) sum += r * r;
+    const std::uint64_t spare = (std::uint64_t{1} << precision) - n;  // each live symbol has 1 for sure
+    std::uint64_t used = 0;
+    std::size_t largest = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        const std::uint64_t r = table.root[i], extra = r * r * spare / sum;
+        table.frequency[i] = static_cast<std::uint16_t>(1 + extra);
+        used += extra;
+        if (table.root[i] > table.root[largest]) largest = i;
+    }
+    table.frequency[largest] = static_cast<std::uint16_t>(table.frequency[largest] + (spare - used));
+    if (n == 1) --table.frequency[0];  // so that a frequency has 12 bits: the last slot is never used
+}
+
+BuiltModel build_model(const FloatLayout& layout, const FineCounts& counts, std::uint64_t total_weights) {
+    Builder builder(layout, counts);
+    std::vector<Group> groups = builder.groups_of_rows();
+    merge_groups(builder, groups);
+
+    BuiltModel built;
+    WeightModel& model = built.model;
+    model.layout = layout;
+    model.keys = counts.keys;
+    for (const Group& g : groups)
+        if (g.cost >= kImpossible) return built;
+    // Few weights do not pay for the larger decoding table's set-up.
+    model.precision = total_weights >= 32768 ? 12 : total_weights >= 4096 ? 11 : 10;
+    for (const Group& g : groups) model.contexts.push_back(make_table(builder, g, model.precision));
+    if (counts.keys == KeyKind::kNone) model.context_of.push_back(0);
+    else if (!groups.empty()) assign_contexts(model, groups, counts);
+    make_codes_fit(builder, groups, model);
+    for (std::size_t c = 0; c < groups.size(); ++c) {
+        const ContextTable& t = model.contexts[c];
+        const auto& raw_bits = builder.details(t.anchored).raw_bits[t.k];
+        const Counts live = builder.coarse(groups[c]);
+        for (std::size_t i = 0; i < live.size(); ++i) {
+            built.cost.coded_bits += live[i].n * (model.precision - std::log2(static_cast<double>(t.frequency[i])));
+            built.cost.raw_bits += static_cast<double>(live[i].n) * raw_bits[live[i].symbol];
+        }
+    }
+    return built;
 }
 
 }  // namespace tenpak::delta

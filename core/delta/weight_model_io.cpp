@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/delta/prediction.h"
 #include "core/delta/range_coder.h"
 #include "core/delta/weight_model.h"
 
@@ -25,7 +26,7 @@ struct ResidualModel {
 struct TableModels {
     std::array<std::array<ResidualModel, 14>, kKinds> residual;  // by kind and bit width of the prediction
     NumberModel begin, count;
-    AdaptiveBit anchored, cross, new_context, precision;
+    AdaptiveBit anchored, cross, new_context;
 };
 
 /// One code path for both directions keeps writer and reader in step.
@@ -132,21 +133,56 @@ bool table(Io& io, TableModels& m, const Alphabet& a, std::vector<std::uint16_t>
     return !io.bit(m.cross, any) || section(io, m, a, a.cross_begin(), a.size(), false, dense);
 }
 
+/// Which context each key has: for exponents where a new one begins, for classes each one's number.
+template <class Io>
+bool contexts(Io& io, TableModels& m, WeightModel& model, std::size_t& count) {
+    if (model.keys == KeyKind::kNone) {
+        model.context_of.assign(1, 0);
+        count = 1;
+        return true;
+    }
+    if (model.keys == KeyKind::kGiven) {
+        count = io.direct(static_cast<std::uint32_t>(count) - 1, 4) + 1;
+        model.context_of.resize(kPredictionKeys);
+        std::uint8_t previous = 0;
+        for (std::uint8_t& c : model.context_of) {
+            if (io.bit(m.new_context, c != previous)) c = static_cast<std::uint8_t>(io.direct(c, 4));
+            else c = previous;
+            if (c >= count) return false;
+            previous = c;
+        }
+        return true;
+    }
+    const unsigned bits = model.layout.exponent_bits;
+    model.first_key = io.direct(model.first_key, bits);
+    const std::uint32_t more = io.direct(static_cast<std::uint32_t>(model.context_of.size()) - 1, bits);
+    if (model.first_key + more >= model.layout.exponents()) return false;
+    model.context_of.resize(more + 1);
+    for (std::uint32_t i = 1; i <= more; ++i) {
+        const std::uint8_t previous = model.context_of[i - 1];
+        model.context_of[i] = static_cast<std::uint8_t>(previous + (io.bit(m.new_context, model.context_of[i] != previous) ? 1 : 0));
+        if (model.context_of[i] >= kMaxContexts) return false;
+    }
+    count = model.context_of.back() + std::size_t{1};
+    return true;
+}
+
 Error malformed(const char* what) { return make_error(ErrorCode::kMalformed, what, {}, "The block is damaged or made by a faulty program"); }
 
 }  // namespace
 
-void write_model(const WeightModel& model, bool with_base, Bytes& out) {
+void write_model(const WeightModel& model, Bytes& out) {
     Writer io{RangeEncoder(out)};
     TableModels m;
-    const unsigned bits = model.layout.exponent_bits;
-    if (with_base) {
-        io.direct(model.first_exponent, bits);
-        io.direct(static_cast<std::uint32_t>(model.context_of.size()) - 1, bits);
-        for (std::size_t i = 1; i < model.context_of.size(); ++i) io.bit(m.new_context, model.context_of[i] != model.context_of[i - 1]);
-    }
+    WeightModel copy;
+    copy.layout = model.layout;
+    copy.keys = model.keys;
+    copy.first_key = model.first_key;
+    copy.context_of = model.context_of;
+    std::size_t count = model.contexts.size();
+    contexts(io, m, copy, count);
     for (const ContextTable& t : model.contexts) {
-        if (with_base) io.bit(m.anchored, t.anchored);
+        if (model.keys != KeyKind::kNone) io.bit(m.anchored, t.anchored);
         io.direct(t.k, 2);
         const Alphabet a(model.layout, t.anchored, t.k);
         std::vector<std::uint16_t> dense(a.size());
@@ -156,29 +192,19 @@ void write_model(const WeightModel& model, bool with_base, Bytes& out) {
     io.rc.finish();
 }
 
-Result<WeightModel> read_model(std::span<const std::byte> in, const FloatLayout& layout, unsigned precision, bool with_base) {
+Result<WeightModel> read_model(std::span<const std::byte> in, const FloatLayout& layout, unsigned precision, KeyKind keys) {
     Reader io{RangeDecoder(in)};
     TableModels m;
     WeightModel model;
     model.layout = layout;
     model.precision = precision;
-    std::size_t contexts = 1;
-    if (with_base) {
-        model.first_exponent = io.direct(0, layout.exponent_bits);
-        const std::uint32_t more = io.direct(0, layout.exponent_bits);
-        if (model.first_exponent + more >= layout.exponents()) return malformed("a model's exponents are out of range");
-        model.context_of.push_back(0);
-        for (std::uint32_t i = 0; i < more; ++i) {
-            if (io.bit(m.new_context, false)) ++contexts;
-            if (contexts > kMaxContexts) return malformed("a model has too many contexts");
-            model.context_of.push_back(static_cast<std::uint8_t>(contexts - 1));
-        }
-    } else {
-        model.context_of.push_back(0);
-    }
-    for (std::size_t c = 0; c < contexts; ++c) {
+    model.keys = keys;
+    model.context_of.resize(1);
+    std::size_t count = 1;
+    if (!contexts(io, m, model, count)) return malformed("a model's contexts are out of range");
+    for (std::size_t c = 0; c < count; ++c) {
         ContextTable t;
-        t.anchored = with_base && io.bit(m.anchored, false);
+        t.anchored = keys != KeyKind::kNone && io.bit(m.anchored, false);
         t.k = static_cast<std::uint8_t>(io.direct(0, 2));
         if (t.k > (t.anchored ? kFineDetail : fine_absolute(layout))) return malformed("a model's alphabet is unknown");
         const Alphabet a(layout, t.anchored, t.k);
@@ -193,6 +219,7 @@ Result<WeightModel> read_model(std::span<const std::byte> in, const FloatLayout&
         set_frequencies(t, precision);
         model.contexts.push_back(std::move(t));
     }
+    if (!Codes(model).fit) return malformed("a model has too many kinds of symbols");
     return model;
 }
 

@@ -67,6 +67,7 @@ class ModelDirectory : public ModelSource {
     const std::vector<std::string>& ignored() const { return ignored_; }
     /// Where a file of files() lies, for reading it positionally.
     fs::path file_path(const ModelFile& file) const { return root_ / file.path; }
+    std::uint32_t weight_files() const { return static_cast<std::uint32_t>(weight_files_.size()); }
     /// Index into files() of weight file `TensorInfo::file`.
     std::size_t weight_file(std::uint32_t file) const { return weight_index_[file]; }
     const File& weight_handle(std::uint32_t file) const { return weight_files_[file]; }

@@ -25,7 +25,7 @@ class ArtifactCli : public testing::Test {
         write_model("base", 7);
     }
     void write_model(const std::string& name, unsigned seed) {
-        dir_.write(name + "/model.safetensors", test::small_safetensors({{"model.embed_tokens.weight", 300}, {"model.layers.0.mlp.up_proj.weight", 200}, {"model.norm.weight", 20}}, seed));
+        dir_.write(name + "/model.safetensors", test::small_safetensors({{"model.embed_tokens.weight", 300}, {"model.layers.0.mlp.up_proj.weight", 200}, {"model.norm.weight", 20}}, name == "base" ? 1 : seed, name == "base"));
         dir_.write(name + "/config.json", R"({"architectures":["LlamaForCausalLM"]})");
     }
     struct Outcome {

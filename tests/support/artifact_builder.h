@@ -47,9 +47,9 @@ inline void fill_small(BlockSink& sink) {
     add_raw_file(sink, "sub/notes.txt", text, 150);
     const std::string raw(1000, 'w'), stored = "coded bytes of a predicted block";
     BlockInfo predicted = coded_block("model.layers.0.w#0", "difference", stored, raw);
-    predicted.base = BaseRange{"model.layers.0.w", 0, 1000};
+    predicted.base = {BaseRange{"model.layers.0.w", 0, 1000}};
     BlockInfo same = coded_block("model.norm.w#0", "identical", "", std::string(64, 'n'));
-    same.base = BaseRange{"old.norm", 16, 64};
+    same.base = {BaseRange{"old.norm", 16, 64}};
     FileRecord f;
     f.path = "weights.bin";
     f.size = 1064;
@@ -60,7 +60,7 @@ inline void fill_small(BlockSink& sink) {
     ModelRecord m;
     m.model_id = "small";
     m.codec = "delta";
-    m.base = BaseRecord{"base", "abc", {{"model.layers.0.w", sha256(as_bytes("x"))}, {"old.norm", sha256(as_bytes("y"))}}};
+    m.base = BaseRecord{"base", "abc", {{"model.layers.0.w", sha256(as_bytes("x"))}, {"old.norm", sha256(as_bytes("y"))}}, {}};
     m.attestation = {{"tool", "test"}};
     ASSERT_TRUE(sink.set_model(m).ok());
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,11 +19,16 @@ inline std::string safetensors_bytes(const std::string& header, const std::strin
 }
 
 /// A small file of bf16 tensors [elements]; byte i of the data is (seed + 37 i) mod 251.
-inline std::string small_safetensors(const std::vector<std::pair<std::string, unsigned>>& tensors, unsigned seed = 1) {
+/// `changed`: the lowest bit of every third weight is turned over, as in a base of the same model.
+inline std::string small_safetensors(const std::vector<std::pair<std::string, unsigned>>& tensors, unsigned seed = 1, bool changed = false) {
+    std::minstd_rand random(seed);
     std::string header = "{\"__metadata__\":{\"format\":\"pt\"}", data;
     for (const auto& [name, elements] : tensors) {
         const auto begin = data.size();
-        for (unsigned i = 0; i < elements * 2; ++i) data += static_cast<char>((seed + 37 * data.size()) % 251);
+        for (unsigned i = 0; i < elements; ++i) {
+            data += static_cast<char>(static_cast<unsigned>(random() >> 8 & 255u) ^ (changed && i % 3 == 0 ? 1u : 0u));
+            data += static_cast<char>(0x3c);  // no NaN, all of about the same size
+        }
         header += ",\"" + name + "\":{\"dtype\":\"BF16\",\"shape\":[" + std::to_string(elements) + "],\"data_offsets\":[" +
                   std::to_string(begin) + "," + std::to_string(data.size()) + "]}";
     }

@@ -27,9 +27,9 @@ TEST(Manifest, HasTheDesignsKeysAndRoundTrips) {
     for (const char* key : {"path", "size", "sha256"}) EXPECT_TRUE(j["files"][0].contains(key)) << key;
     for (const char* key : {"name", "offset", "size", "sha256", "raw_size", "raw_sha256", "codec"}) EXPECT_TRUE(j["chunks"][0].contains(key)) << key;
     EXPECT_EQ(j["signature"], Json({{"scheme", "none"}, {"file", ""}}));
-    EXPECT_EQ(m->blocks[4].base->tensor, "model.layers.0.w");  // the usual range is written as {}
+    EXPECT_EQ(m->blocks[4].base.at(0).tensor, "model.layers.0.w");  // the usual range is written as {}
     EXPECT_EQ(j["chunks"][4]["base"], Json::object());
-    EXPECT_EQ(m->blocks[5].base, (BaseRange{"old.norm", 16, 64}));
+    EXPECT_EQ(m->blocks[5].base, (std::vector<BaseRange>{{"old.norm", 16, 64}}));
 }
 
 TEST(Manifest, EveryChangeThatBreaksARuleIsRefused) {
@@ -100,10 +100,10 @@ TEST(Manifest, OnlyTheCanonicalSpellingIsTaken) {
     EXPECT_FALSE(parse_manifest(text + std::string(1, '\0'), "m").ok());
     EXPECT_FALSE(parse_manifest(Json::parse(text).dump(1), "m").ok());
     std::string number = text;
-    number.replace(number.find("\"version\":1"), 11, "\"version\":1.0");
+    number.replace(number.find("\"version\":2"), 11, "\"version\":2.0");
     EXPECT_FALSE(parse_manifest(number, "m").ok());
     std::string twice = text;
-    twice.replace(twice.find("\"version\":1"), 11, "\"version\":1,\"version\":1");
+    twice.replace(twice.find("\"version\":2"), 11, "\"version\":2,\"version\":2");
     EXPECT_FALSE(parse_manifest(twice, "m").ok());
     std::string escaped = text;
     escaped.replace(escaped.find("small"), 5, "\\u0073mall");
@@ -113,7 +113,7 @@ TEST(Manifest, OnlyTheCanonicalSpellingIsTaken) {
 
 TEST(Manifest, NewerVersionIsUnsupported) {
     Json j = Json::parse(good_manifest());
-    j["version"] = 2;
+    j["version"] = 3;
     EXPECT_EQ(parse_manifest(canonical_json(j), "m").error().code, ErrorCode::kUnsupported);
 }
 

@@ -14,12 +14,12 @@ namespace {
 
 using test::TempDir;
 
-/// A model of a few tensors; `seed` makes another one of the same shapes.
-void write_model(const TempDir& dir, const std::string& name, unsigned seed) {
-    dir.write(name + "/model.safetensors",
-              test::small_safetensors({{"model.embed_tokens.weight", 96}, {"model.layers.0.mlp.up_proj.weight", 64}, {"model.layers.0.norm.weight", 16},
-                                       {"model.layers.1.mlp.up_proj.weight", 64}, {"model.norm.weight", 16}, {"lm_head.weight", 96}}, seed));
-    dir.write(name + "/config.json", "{\"architectures\":[\"LlamaForCausalLM\"],\"seed\":" + std::to_string(seed) + "}");
+/// A model of a few tensors. `base`: the same with the lowest bit of every third weight turned over. `scale`: on their lengths.
+void write_model(const TempDir& dir, const std::string& name, bool base, unsigned scale = 1) {
+    const std::vector<std::pair<std::string, unsigned>> tensors{{"model.embed_tokens.weight", 96 * scale}, {"model.layers.0.mlp.up_proj.weight", 64 * scale}, {"model.layers.0.norm.weight", 16 * scale},
+                                                                {"model.layers.1.mlp.up_proj.weight", 64 * scale}, {"model.norm.weight", 16 * scale}, {"lm_head.weight", 96 * scale}};
+    dir.write(name + "/model.safetensors", test::small_safetensors(tensors, 1, base));
+    dir.write(name + "/config.json", std::string("{\"architectures\":[\"LlamaForCausalLM\"],\"base\":") + (base ? "true}" : "false}"));
     dir.write(name + "/sub/notes.txt", "notes");
 }
 std::map<std::string, std::string> tree(const fs::path& root) {
@@ -66,8 +66,8 @@ class Unpack : public InMemory, public testing::TestWithParam<Kind> {
    protected:
     void SetUp() override {
         setenv("XDG_CACHE_HOME", (cache_ / "c").c_str(), 1);
-        write_model(dir_, "model", 1);
-        write_model(dir_, "base", 5);
+        write_model(dir_, "model", false);
+        write_model(dir_, "base", true);
         path_ = write_artifact(dir_, GetParam().form, GetParam().with_base, GetParam().sign);
         if (GetParam().with_base) base_ = *ModelDirectory::open(dir_ / "base");
     }
@@ -130,8 +130,8 @@ class Parts : public testing::Test {
    protected:
     void SetUp() override {
         setenv("XDG_CACHE_HOME", (dir_ / "c").c_str(), 1);
-        write_model(dir_, "model", 1);
-        write_model(dir_, "base", 5);
+        write_model(dir_, "model", false, 4096);  // large enough for blocks of their own
+        write_model(dir_, "base", true, 4096);
         model_ = *ModelDirectory::open(dir_ / "model");
         base_ = *ModelDirectory::open(dir_ / "base");
         artifact_ = *Artifact::open(write_artifact(dir_, ArtifactForm::kFile, true, false));

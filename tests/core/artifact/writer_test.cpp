@@ -33,7 +33,7 @@ TEST(ArtifactWriter, BothFormsHoldTheSameAndSignTheSameBytes) {
         EXPECT_EQ(as_text(*a->read_block(4)), "coded bytes of a predicted block");
         EXPECT_TRUE(a->read_block(5)->empty());
         EXPECT_EQ(a->read_block(6).error().code, ErrorCode::kInvalidArgument);
-        EXPECT_EQ(a->blocks()[5].base, (BaseRange{"old.norm", 16, 64}));
+        EXPECT_EQ(a->blocks()[5].base, (std::vector<BaseRange>{{"old.norm", 16, 64}}));
         EXPECT_EQ(a->model().base->revision, "abc");
         const auto intact = a->check_intact({});
         ASSERT_TRUE(intact.ok()) << intact.error().text();

@@ -9,7 +9,6 @@
 
 #include "core/delta/alphabet.h"
 #include "core/delta/weight_coder.h"
-#include "core/delta/weight_decode_bulk.h"
 #include "tests/core/delta/synthetic.h"
 
 namespace tenpak::delta {
@@ -21,7 +20,7 @@ using test::synthetic_pair;
 std::pair<std::string, std::size_t> round_trip(const Bytes& raw, const Bytes& base, DType t) {
     const Encoded e = encode_smallest(raw, base, t);
     Bytes back(raw.size(), std::byte{0xa5});
-    const Status s = e.codec->decode(e.stored, e.codec->needs_base() ? std::span<const std::byte>(base) : std::span<const std::byte>{}, back);
+    const Status s = e.codec->decode(e.stored, e.codec->predicts() ? std::span<const std::byte>(base) : std::span<const std::byte>{}, back);
     EXPECT_TRUE(s.ok()) << s.error().text();
     EXPECT_TRUE(back == raw) << e.codec->name();
     return {std::string(e.codec->name()), e.stored.size()};
@@ -57,10 +56,13 @@ TEST(Alphabet, EveryValueLiesInItsSymbolsInterval) {
             for (std::uint32_t anchor : {0u, 1u, 77u, 0x3c00u, 0x7fffu}) {
                 for (std::uint32_t x = 0; x < 0x10000; ++x) {
                     const auto v = static_cast<std::int32_t>(x & 0x7fff) - static_cast<std::int32_t>(anchor);
+                    if (x < 0x8000 && bucket_of(static_cast<std::uint32_t>(std::abs(v)), k) >= kMaxBuckets) continue;
                     const std::uint32_t s = a.anchored_symbol(v, x >= 0x8000);
                     ASSERT_LT(s, a.size());
                     const Interval i = a.interval(s);
-                    ASSERT_LT((x - anchor - i.start) & 0xffffu, 1u << i.raw_bits) << x << " from " << anchor << " at detail " << k;
+                    const std::uint32_t d = i.negative ? anchor - x : x - anchor;
+                    ASSERT_LT((d - i.begin) & 0xffffu, 1u << i.raw_bits) << x << " from " << anchor << " at detail " << k;
+                    ASSERT_EQ(i.kind == Interval::Kind::kCross, x >= 0x8000);
                 }
             }
         }
@@ -79,14 +81,14 @@ TEST(Codec, EveryBitPatternOfBaseAndFineTuneComesBack) {
         for (const Codec* c : all_codecs()) {
             Bytes stored;
             if (c->name() == "difference" || c->name() == "standalone") {
-                const bool done = encode_weights(raw, c->needs_base() ? std::span<const std::byte>(b) : std::span<const std::byte>{}, *float_kind(t), stored);
-                EXPECT_EQ(done, c->needs_base() || t == DType::kF16);  // 512 signs and exponents are too many for standalone
+                const bool done = encode_weights(raw, {c->predicts() ? std::span<const std::byte>(b) : std::span<const std::byte>{}}, *float_kind(t), stored);
+                EXPECT_EQ(done, c->predicts() || t == DType::kF16);  // 512 signs and exponents are too many for standalone
                 if (!done) continue;
             } else if (!c->encode(raw, b, t, stored)) {
                 continue;
             }
             Bytes back(raw.size());
-            const Status s = c->decode(stored, c->needs_base() ? std::span<const std::byte>(b) : std::span<const std::byte>{}, back);
+            const Status s = c->decode(stored, c->predicts() ? std::span<const std::byte>(b) : std::span<const std::byte>{}, back);
             ASSERT_TRUE(s.ok()) << c->name() << ": " << s.error().text();
             EXPECT_TRUE(back == raw) << c->name();
         }
@@ -127,7 +129,7 @@ TEST(Codec, SmallTensorsPayLittleForTheirTables) {
     for (std::size_t n : {16u, 64u, 256u}) {
         const auto [base, fine] = synthetic_pair(n, n, 0.02, DType::kBF16);
         const auto [name, stored] = round_trip(fine, base, DType::kBF16);
-        const WeightCost c = weight_cost(fine, base, FloatKind::kBf16);
+        const WeightCost c = weight_cost(fine, {base}, FloatKind::kBf16);
         EXPECT_NEAR(c.total(), static_cast<double>(stored), 0.01 * static_cast<double>(stored) + 12);
         std::printf("%zux%zu: %.3f bit per weight, table %zu bytes of %zu\n", n, n, bits_per_weight(stored, fine, DType::kBF16), c.table_bytes, stored);
     }
@@ -160,8 +162,8 @@ TEST(Codec, OtherTypesAndShapes) {
         const Bytes b(base.begin(), base.begin() + static_cast<std::ptrdiff_t>(2 * n)), f(fine.begin(), fine.begin() + static_cast<std::ptrdiff_t>(2 * n));
         round_trip(f, b, DType::kBF16);
         Bytes out, back(f.size());
-        ASSERT_TRUE(encode_weights(f, b, FloatKind::kBf16, out));
-        ASSERT_TRUE(decode_weights(out, b, back).ok());
+        ASSERT_TRUE(encode_weights(f, {b}, FloatKind::kBf16, out));
+        ASSERT_TRUE(decode_weights(out, {b}, back).ok());
         ASSERT_TRUE(back == f);
     }
 }
@@ -175,77 +177,6 @@ TEST(Codec, UpcastWeightsCostNoMoreThanTheOriginals) {
     };
     const auto small = round_trip(fine, base, DType::kBF16).second, large = round_trip(up(fine), up(base), DType::kF32).second;
     EXPECT_LE(large, small + small / 50);
-}
-
-TEST(Codec, HostilePayloadsAreRefusedOrDecodeToSomething) {
-    std::mt19937 g(11);
-    for (DType t : {DType::kBF16, DType::kF32}) {
-        const auto [base, fine] = synthetic_pair(30, 41, 0.02, t);
-        for (const bool with_base : {true, false}) {
-            const std::span<const std::byte> b = with_base ? std::span<const std::byte>(base) : std::span<const std::byte>{};
-            Bytes stored;
-            ASSERT_TRUE(encode_weights(fine, b, *float_kind(t), stored));
-            Bytes back(fine.size());
-            int refused = 0;
-            constexpr int kTries = 3000;
-            for (int i = 0; i < kTries; ++i) {
-                Bytes bad = stored;
-                const auto flips = 1 + g() % 4;
-                for (unsigned f = 0; f < flips; ++f) bad[i < 1000 ? g() % 40 : g() % bad.size()] ^= static_cast<std::byte>(1 + g() % 255);
-                if (i % 5 == 0) bad.resize(g() % bad.size());
-                const Status s = decode_weights(bad, b, back);
-                if (!s.ok() || back != fine) ++refused;
-                EXPECT_TRUE(s.ok() || s.error().code == ErrorCode::kMalformed || s.error().code == ErrorCode::kUnsupported);
-            }
-            // Flips of raw bits give other weights: the hash of the block finds those.
-            EXPECT_GT(refused, kTries * 95 / 100);
-            for (std::size_t n = 0; n < stored.size(); ++n) EXPECT_FALSE(decode_weights(std::span(stored).first(n), b, back).ok());
-            stored.push_back(std::byte{0});
-            EXPECT_FALSE(decode_weights(stored, b, back).ok());
-        }
-    }
-    Bytes noise(300), out(64);
-    for (int i = 0; i < 20000; ++i) {
-        for (auto& x : noise) x = static_cast<std::byte>(g());
-        noise[0] = std::byte{1};
-        noise[1] = static_cast<std::byte>(g() % 3);
-        noise[2] = static_cast<std::byte>(10 + g() % 3);
-        noise[3] = static_cast<std::byte>(g() % 64);
-        for (const Codec* c : all_codecs()) (void)c->decode(noise, c->needs_base() ? std::span<const std::byte>(out) : std::span<const std::byte>{}, out).ok();
-    }
-}
-
-TEST(Codec, VectorDecoderAgreesWithTheScalarOne) {
-    for (DType t : {DType::kBF16, DType::kF16}) {
-        for (double alpha : {0.0005, 0.01, 0.3}) {
-            auto [base, fine] = synthetic_pair(150, 333, alpha, t);
-            for (std::size_t i = 0; i < 2000; i += 2) base[i] = base[i + 1] = std::byte{0};  // exact zeros: absolute symbols
-            for (const bool with_base : {true, false}) {
-                const std::span<const std::byte> b = with_base ? std::span<const std::byte>(base) : std::span<const std::byte>{};
-                Bytes stored, vector(fine.size()), scalar(fine.size());
-                ASSERT_TRUE(encode_weights(fine, b, *float_kind(t), stored));
-                ASSERT_TRUE(decode_weights(stored, b, vector).ok());
-                allow_bulk_decoder(false);
-                const bool ok = decode_weights(stored, b, scalar).ok();
-                std::mt19937 g(5);
-                for (int i = 0; i < 20; ++i) {  // and they refuse, or decode, the same damaged payloads
-                    Bytes bad = stored;
-                    bad[g() % bad.size()] ^= static_cast<std::byte>(1 + g() % 255);
-                    Bytes one(fine.size()), two(fine.size());
-                    allow_bulk_decoder(false);
-                    const bool first = decode_weights(bad, b, one).ok();
-                    allow_bulk_decoder(true);
-                    const bool second = decode_weights(bad, b, two).ok();
-                    EXPECT_EQ(first, second);
-                    EXPECT_TRUE(!first || one == two);
-                }
-                allow_bulk_decoder(true);
-                ASSERT_TRUE(ok);
-                EXPECT_TRUE(vector == fine);
-                EXPECT_TRUE(scalar == fine);
-            }
-        }
-    }
 }
 
 TEST(Codec, NamesAreKnown) {

@@ -209,7 +209,7 @@ TEST_F(Compress, DamageAndLyingRecordsAreFoundAndNothingIsLeft) {
     bad.infos[0].codec = "of-the-future";
     EXPECT_EQ(refused(bad, "codec"), ErrorCode::kUnsupported);
     bad = good;
-    bad.infos[0].base->offset = ~std::uint64_t{0};
+    bad.infos[0].base.at(0).offset = ~std::uint64_t{0};
     EXPECT_EQ(refused(bad, "base range"), ErrorCode::kWrongBase);
     bad = good;
     bad.records[1].sha256[0] ^= 1;
