@@ -34,7 +34,7 @@ class Artifact : public BlockSource {
     virtual Result<Bytes> read_signature(std::string_view name) const = 0;  ///< "signature.sig" or "model.sig"; kNotFound
 
     /// Blocks whose tensor lies in `part`: "embeddings", "layers.5", "norm", "head", "other" (tensor_part()), "files" (side
-    /// files and safetensors headers), or a tensor's or file's own name. In stored order; kNotFound where there is none.
+    /// files and safetensors headers), or a tensor's or file's own name, and the factors that they need. In stored order; kNotFound where there is none.
     Result<std::vector<BlockId>> part(std::string_view part) const;
     /// All tensors, in layer order, from the safetensors headers inside; needs no base.
     Result<std::vector<TensorInfo>> tensors() const;

@@ -35,6 +35,8 @@ Result<std::vector<BlockId>> Artifact::part(std::string_view name) const {
             for (const auto& piece : t.pieces) ids.push_back(piece.block);
         }
         if (ids.empty()) return make_error(ErrorCode::kNotFound, "no part \"" + std::string(name) + "\" in the artifact", path().string());
+        for (std::size_t i = 0, n = ids.size(); i < n; ++i)
+            if (const auto factors = blocks()[ids[i]].factors) ids.push_back(*factors);
         std::sort(ids.begin(), ids.end());
         ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
         return ids;

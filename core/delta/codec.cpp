@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/delta/low_rank.h"
+#include "core/delta/sparse_codec.h"
 #include "core/delta/weight_coder.h"
 #include "core/delta/zstd_codec.h"
 
@@ -55,6 +57,19 @@ class ZstdCodec : public Codec {
     Status decode(Span stored, const Prediction&, std::span<std::byte> raw) const override { return zstd_decode(stored, raw); }
 };
 
+class SparseCodec : public Codec {
+   public:
+    std::string_view name() const override { return "sparse"; }
+    bool predicts() const override { return true; }
+    bool encode(Span raw, const Prediction& p, DType dtype, Bytes& out) const override {
+        return dtype_bits(dtype) >= 8 && sparse_encode(raw, p.bytes, dtype_bits(dtype) / 8, out);
+    }
+    Status decode(Span stored, const Prediction& p, std::span<std::byte> raw) const override {
+        if (p.bytes.size() != raw.size()) return malformed("a sparse block and its prediction differ in size");
+        return sparse_decode(stored, p.bytes, raw);
+    }
+};
+
 /// zstd with the prediction in front of the block, for bytes that are no weights: text that was edited.
 class PatchCodec : public Codec {
    public:
@@ -66,6 +81,26 @@ class PatchCodec : public Codec {
     Status decode(Span stored, const Prediction& p, std::span<std::byte> raw) const override {
         if (p.bytes.empty()) return malformed("a patch block has nothing to patch");
         return zstd_decode(stored, raw, p.bytes);
+    }
+};
+
+class FactorsCodec : public Codec {
+   public:
+    std::string_view name() const override { return kFactorsCodec; }
+    bool predicts() const override { return false; }
+    bool encode(Span raw, const Prediction&, DType, Bytes& out) const override {
+        const auto factors = factors_from_bytes(raw);
+        if (!factors.ok()) return false;
+        const Bytes stored = factors_encode(*factors);
+        out.insert(out.end(), stored.begin(), stored.end());
+        return true;
+    }
+    Status decode(Span stored, const Prediction&, std::span<std::byte> raw) const override {
+        TENPAK_ASSIGN(const Factors factors, factors_decode(stored, raw.size()));
+        const Bytes bytes = factors_to_bytes(factors);
+        if (bytes.size() != raw.size()) return malformed("factors have another size than their record says");
+        std::copy(bytes.begin(), bytes.end(), raw.begin());
+        return {};
     }
 };
 
@@ -97,7 +132,9 @@ class WeightsCodec : public Codec {
 const RawCodec kRaw;
 const IdenticalCodec kIdentical;
 const ZstdCodec kZstd;
+const SparseCodec kSparse;
 const PatchCodec kPatch;
+const FactorsCodec kFactors;
 const WeightsCodec kDifference("difference", true);
 const WeightsCodec kStandalone("standalone", false);
 
@@ -114,9 +151,11 @@ bool zstd_is_promising(Span raw, double best) {
 }  // namespace
 
 const std::vector<const Codec*>& all_codecs() {
-    static const std::vector<const Codec*> all{&kIdentical, &kDifference, &kStandalone, &kPatch, &kZstd, &kRaw};
+    static const std::vector<const Codec*> all{&kIdentical, &kSparse, &kDifference, &kStandalone, &kFactors, &kPatch, &kZstd, &kRaw};
     return all;
 }
+
+std::string method_of(const BlockInfo& info) { return info.factors || info.codec == kFactorsCodec ? "lowrank" : info.codec; }
 
 const Codec* find_codec(std::string_view name) {
     for (const Codec* c : all_codecs())
@@ -137,6 +176,10 @@ Encoded encode_smallest(Span raw, const Prediction& prediction, DType dtype) {
         size = static_cast<double>(stored.size());
         best = {&codec, std::move(stored)};
     };
+    if (prediction.bytes.size() == raw.size()) {
+        Bytes stored;
+        if (kSparse.encode(raw, prediction, dtype, stored)) keep(kSparse, std::move(stored));
+    }
     const auto kind = float_kind(dtype);
     if (kind && raw.size() % make_layout(static_cast<unsigned>(*kind), 0)->bytes == 0) {
         // Both are analysed; the smaller one is written, and both where they are so close that only bytes can tell.
@@ -144,7 +187,10 @@ Encoded encode_smallest(Span raw, const Prediction& prediction, DType dtype) {
         if (prediction.bytes.size() == raw.size()) difference.emplace(raw, prediction, *kind);
         const WeightEncoder alone(raw, {}, *kind);
         constexpr double kClose = 1.005, kFew = 16;
-        if (difference && difference->cost().total() <= alone.cost().total() * kClose + kFew) {
+        // Sparse blocks decode several times as fast: worth a little.
+        constexpr double kSparseBonus = 0.98;
+        const bool sparse = best.codec == &kSparse && difference && size * kSparseBonus <= difference->cost().total();
+        if (!sparse && difference && difference->cost().total() <= alone.cost().total() * kClose + kFew) {
             Bytes stored;
             difference->write(stored);
             keep(kDifference, std::move(stored));

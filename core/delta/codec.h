@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/block_stream.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/delta/prediction.h"
@@ -33,6 +34,11 @@ const std::vector<const Codec*>& all_codecs();
 
 /// The codec "patch": the only one whose prediction may be of another length than the block.
 inline constexpr std::string_view kPatchCodec = "patch";
+
+/// The codec of blocks that hold the factors of others (low_rank.h); such blocks belong to no file.
+inline constexpr std::string_view kFactorsCodec = "factors";
+/// What people are told: "lowrank" for blocks with factors and for the factors, else the codec's name.
+std::string method_of(const BlockInfo& info);
 
 /// The smallest encoding of a block over all codecs that apply. `prediction` may be empty. Thread-safe.
 struct Encoded {

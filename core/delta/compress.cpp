@@ -11,9 +11,7 @@
 #include "core/base/thread_pool.h"
 #include "core/delta/base_cache.h"
 #include "core/delta/block_plan.h"
-#include "core/delta/codec.h"
-#include "core/delta/estimate_read.h"
-#include "core/delta/predict.h"
+#include "core/delta/encode_block.h"
 
 namespace tenpak::delta {
 
@@ -25,38 +23,33 @@ struct Finished {
     BlockInfo info;
     Bytes stored;
     std::vector<std::uint64_t> changed;  ///< [piece] elements that differ from the base's (all, without one)
-    const Codec* codec = nullptr;
+    bool low_rank = false;  ///< predicted with its tensor's factors
 };
 
-Result<Finished> encode_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block) {
+/// The block, encoded, decoded again and compared: a fault of the encoder must not become a lost model.
+Result<Finished> finish_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block, const TensorFactors* factors) {
     try {
-        Bytes raw;
-        TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
-        Predicted predicted;
-        if (!block.base.empty()) {
-            TENPAK_ASSIGN(predicted.bytes, predict_from_base(*base, block.base, block.transform));
-        }
-        Finished f;
-        Encoded e = encode_smallest(raw, predicted.view(), block.dtype);
-        f.codec = e.codec;
-        f.stored = std::move(e.stored);
-        f.changed = count_changed(block, raw, predicted.bytes);
-        // What goes to the sink is what decodes: a fault of the encoder must not become a lost model.
-        Bytes back(raw.size());
-        const Status decoded = f.codec->decode(f.stored, f.codec->predicts() ? predicted.view() : Prediction{}, back);
-        if (!decoded.ok() || std::memcmp(back.data(), raw.data(), raw.size()) != 0)
+        TENPAK_ASSIGN(EncodedBlock e, encode_block(model, base, block, factors));
+        Bytes back(e.raw.size());
+        const Status decoded = e.codec->decode(e.stored, e.codec->predicts() ? e.predicted.view() : Prediction{}, back);
+        if (!decoded.ok() || std::memcmp(back.data(), e.raw.data(), back.size()) != 0)
             return make_error(ErrorCode::kInternal, "a block did not decode to what was encoded", block.name, "This is a defect of tenpak: report it");
+        Finished f;
         f.info.name = block.name;
-        f.info.codec = f.codec->name();
-        f.info.stored_size = f.stored.size();
-        f.info.stored_sha256 = sha256(f.stored);
-        f.info.raw_size = raw.size();
-        f.info.raw_sha256 = sha256(raw);
-        f.info.raw_xxh3 = xxh3_64(raw);
-        if (f.codec->predicts()) {
+        f.info.codec = e.codec->name();
+        f.info.stored_size = e.stored.size();
+        f.info.stored_sha256 = sha256(e.stored);
+        f.info.raw_size = e.raw.size();
+        f.info.raw_sha256 = sha256(e.raw);
+        f.info.raw_xxh3 = xxh3_64(e.raw);
+        if (e.codec->predicts()) {
             f.info.base = block.base;
             f.info.transform = block.transform;
+            f.info.factors_weight = e.factors_weight;
         }
+        f.low_rank = e.low_rank;
+        f.stored = std::move(e.stored);
+        f.changed = std::move(e.changed);
         return f;
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "not enough memory for a block", block.name, "Use fewer threads");
@@ -110,6 +103,7 @@ struct Tally {
     std::vector<TensorReport> tensors;                         // by index in the model
     std::vector<std::map<std::string, std::uint64_t>> methods; // raw bytes by codec, as above
     std::vector<std::uint64_t> changed;
+    std::map<std::uint32_t, BlockId> factors;                  // by tensor: where its factors are
 };
 
 Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model, const PairPlan* pairs, BlockSink& sink, const CompressOptions& options,
@@ -129,22 +123,57 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
     std::uint64_t done = 0;
     FileHasher hasher(model, ctx);
 
-    const std::function<Result<Finished>(std::size_t)> work = [&](std::size_t i) { return encode_block(model, base, plan.blocks[i]); };
+    auto factors = std::make_shared<FactorMap>();
+    if (options.given_factors != nullptr) {
+        *factors = *options.given_factors;
+    } else if (base != nullptr && options.recover_low_rank) {
+        TENPAK_ASSIGN(*factors, recover_factors(*base, model, *pairs, threads, ctx));
+    }
+    const auto factors_of = [&](const PlannedBlock& block) -> const TensorFactors* {
+        const auto it = block.in_tensor() ? factors->find(block.first_tensor()) : factors->end();
+        return it != factors->end() ? &it->second : nullptr;
+    };
+    // Factors go to the sink in front of the first block that needs them, so that a layer streams as one piece.
+    const auto store_factors = [&](std::uint32_t tensor) -> Result<BlockId> {
+        if (const auto it = tally.factors.find(tensor); it != tally.factors.end()) return it->second;
+        const TensorFactors& f = factors->at(tensor);
+        BlockInfo info;
+        info.name = model.tensors()[tensor].name + "#factors";
+        info.codec = kFactorsCodec;
+        info.stored_size = f.stored.size();
+        info.stored_sha256 = sha256(f.stored);
+        info.raw_size = f.raw.size();
+        info.raw_sha256 = sha256(f.raw);
+        info.raw_xxh3 = xxh3_64(f.raw);
+        TENPAK_ASSIGN(const BlockId id, sink.add_block(info, f.stored));
+        tally.factors.emplace(tensor, id);
+        if (tally.distinct.insert(id).second) {
+            report.stored_bytes += f.stored.size();
+            report.methods[method_of(info)] += f.stored.size();
+            tally.tensors[tensor].stored_bytes += f.stored.size();
+        }
+        tally.tensors[tensor].rank = f.factors.rank;
+        return id;
+    };
+    const std::function<Result<Finished>(std::size_t)> work = [&](std::size_t i) { return finish_block(model, base, plan.blocks[i], factors_of(plan.blocks[i])); };
     const std::function<Status(std::size_t, Finished&&)> store = [&](std::size_t i, Finished&& f) -> Status {
         const PlannedBlock& block = plan.blocks[i];
+        if (f.low_rank) {
+            TENPAK_ASSIGN(f.info.factors, store_factors(block.first_tensor()));
+        }
         TENPAK_ASSIGN(tally.ids[i], sink.add_block(f.info, f.stored));
         const bool is_new = tally.distinct.insert(tally.ids[i]).second;
         for (const BaseRange& r : f.info.base) (r.in_file ? base_files : base_tensors).insert(r.tensor);
         if (is_new) {
             report.stored_bytes += f.stored.size();
-            report.methods[f.info.codec] += f.stored.size();
+            report.methods[method_of(f.info)] += f.stored.size();
         }
         for (std::size_t k = 0; k < block.pieces.size(); ++k) {
             const BlockPiece& piece = block.pieces[k];
             TensorReport& t = tally.tensors[piece.tensor];
             t.raw_bytes += piece.size;
             t.stored_bytes += is_new ? share_of(block, k, f.stored.size()) : 0;
-            tally.methods[piece.tensor][f.info.codec] += piece.size;
+            tally.methods[piece.tensor][method_of(f.info)] += piece.size;
             tally.changed[piece.tensor] += f.changed[k];
         }
         done += block.size;
@@ -200,6 +229,7 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         t.changed_fraction = elements > 0 ? static_cast<double>(tally.changed[i]) / static_cast<double>(elements) : 0;
         report.tensors.push_back(std::move(t));
     }
+    report.factors = std::move(factors);
     report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     return report;
 }

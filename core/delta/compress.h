@@ -9,6 +9,7 @@
 #include "core/base/block_stream.h"
 #include "core/base/job_context.h"
 #include "core/delta/pair.h"
+#include "core/delta/tensor_factors.h"
 
 namespace tenpak::delta {
 
@@ -16,22 +17,26 @@ struct CompressOptions {
     unsigned threads = 0;                 ///< 0: usable_cpus()
     std::uint64_t block_weights = 1 << 20;///< weights in a block: random access and parallel grain
     std::string base_revision{};          ///< hub commit where known
+    bool recover_low_rank = true;         ///< look for merged adapters
+    const FactorMap* given_factors = nullptr;  ///< of an adapter that is replayed: nothing is looked for then
 };
 
 struct TensorReport {
-    std::string name, method;  ///< method: the codec of most of its bytes
+    std::string name, method;  ///< method: that of most of its bytes (method_of)
     std::uint64_t raw_bytes = 0, stored_bytes = 0;
     double changed_fraction = 0;
     int layer = -1;
     std::string projection;
+    std::uint32_t rank = 0;          ///< of the low-rank term; 0: none
 };
 
 struct CompressReport {
     std::uint64_t raw_bytes = 0;     ///< all files of the fine-tune
     std::uint64_t stored_bytes = 0;  ///< all block bytes (the container adds its manifest)
     std::uint64_t weights = 0;
-    std::map<std::string, std::uint64_t> methods;  ///< codec -> stored bytes
+    std::map<std::string, std::uint64_t> methods;  ///< method_of -> stored bytes
     std::vector<TensorReport> tensors;
+    std::shared_ptr<const FactorMap> factors;      ///< by tensor of the fine-tune: what was recovered or given
     double seconds = 0;
 };
 

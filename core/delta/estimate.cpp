@@ -24,12 +24,14 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 constexpr milliseconds kPoll{20};
 constexpr double kNormal = 1.96;
+constexpr double kLowRankTarget = 6;  ///< times the range that other models stop at
 /// A tensor this small is encoded whole at once: a probe would cost as much.
 constexpr std::uint64_t kWholeAtOnceBytes = 256u << 10;
 
 struct Task {
     std::uint32_t unit = 0;
-    std::optional<std::uint32_t> block;  ///< none: a probe
+    std::vector<std::uint32_t> blocks;  ///< none: a probe
+    bool whole = false;                 ///< all blocks of a tensor that may have a low-rank term, which is recovered
 };
 
 /// All that is known and what is to be read next. Guarded by one mutex: tasks take milliseconds.
@@ -75,8 +77,8 @@ class Run {
             const std::uint32_t u = first_pass_.back();
             first_pass_.pop_back();
             ++busy_[u];
-            if (can_probe(u)) return Task{u, std::nullopt};
-            return take_block(u);
+            if (can_probe(u)) return Task{u, {}, false};
+            return can_have_low_rank(u) ? take_all(u) : take_block(u);
         }
         const Common common = common_of(units_);
         double best = -1;
@@ -93,21 +95,26 @@ class Run {
         }
         if (!chosen) return std::nullopt;
         ++busy_[*chosen];
-        return take_block(*chosen);
+        return units_[*chosen].looks_low_rank() ? take_all(*chosen) : take_block(*chosen);
     }
 
     /// Reads without the lock held.
     struct Outcome {
         std::optional<Probe> probe;
-        std::optional<KnownRead> known;
+        std::vector<KnownRead> known;  ///< of the task's blocks
     };
-    Result<Outcome> work(const Task& t) const {
+    Result<Outcome> work(const Task& t, const JobContext& ctx) const {
         try {
             Outcome o;
-            if (t.block) {
-                TENPAK_ASSIGN(o.known, read_known(base_, model_, plan_.blocks[*t.block]));
+            if (t.whole) {
+                std::vector<const PlannedBlock*> blocks;
+                for (const std::uint32_t b : t.blocks) blocks.push_back(&plan_.blocks[b]);
+                TENPAK_ASSIGN(o.known, read_low_rank(base_, model_, pairs_.pairs[t.unit], blocks, ctx));
+            } else if (!t.blocks.empty()) {
+                TENPAK_ASSIGN(KnownRead known, read_known(base_, model_, plan_.blocks[t.blocks.front()]));
+                o.known.push_back(std::move(known));
             } else {
-                TENPAK_ASSIGN(o.probe, read_probe(base_, model_, pairs_.pairs[t.unit], block_weights_, options_.seed * 1000003 + t.unit));
+                TENPAK_ASSIGN(o.probe, read_probe(base_, model_, pairs_.pairs[t.unit], block_weights_, options_.seed * 1000003 + t.unit, ctx));
             }
             return o;
         } catch (const std::bad_alloc&) {
@@ -121,18 +128,21 @@ class Run {
             u.probe = std::move(o.probe);
             return;
         }
-        KnownBlock k = std::move(o.known->block);
-        const PlannedBlock& block = plan_.blocks[*t.block];
-        if (block.pieces.size() > 1)
-            for (std::size_t i = 0; i < block.pieces.size(); ++i) changed_in_group_[block.pieces[i].tensor] = o.known->changed[i];
-        if (!o.known->predicted && !seen_.insert({o.known->content, k.raw}).second) {
-            k.stored = 0;  // an equal block is there already
-            entries_total_ -= kBlockEntryBytes;
-        } else if (k.method == "identical") {
-            entries_total_ += kIdenticalEntryBytes - kBlockEntryBytes;
+        for (std::size_t n = 0; n < o.known.size(); ++n) {
+            KnownRead& read = o.known[n];
+            KnownBlock k = std::move(read.block);
+            const PlannedBlock& block = plan_.blocks[t.blocks[n]];
+            if (block.pieces.size() > 1)
+                for (std::size_t i = 0; i < block.pieces.size(); ++i) changed_in_group_[block.pieces[i].tensor] = read.changed[i];
+            if (!read.predicted && !seen_.insert({read.content, k.raw}).second) {
+                k.stored = 0;  // an equal block is there already
+                entries_total_ -= kBlockEntryBytes;
+            } else if (k.method == "identical") {
+                entries_total_ += kIdenticalEntryBytes - kBlockEntryBytes;
+            }
+            if (read.predicted) referenced_.insert(t.unit);
+            u.known.push_back(std::move(k));
         }
-        if (o.known->predicted) referenced_.insert(t.unit);
-        u.known.push_back(std::move(k));
         if (!u.complete() || referenced_.contains(t.unit)) return;
         for (const auto& [part, unit] : base_parts_)
             if (unit == t.unit) entries_total_ -= kBaseEntryBytes;  // its base is not needed
@@ -198,7 +208,10 @@ class Run {
         if (!first_pass_.empty()) return false;
         for (const Unit& u : units_)
             if (u.blocks > 0 && !u.touched()) return false;
-        return (s.high - s.low) / 2 <= options_.target_relative_range * s.estimated_bytes;
+        // Recovering factors reads everything: there a rougher figure has to do.
+        const bool low_rank = std::any_of(units_.begin(), units_.end(), [](const Unit& u) { return u.looks_low_rank() && !u.complete(); });
+        const double target = options_.target_relative_range * (low_rank ? kLowRankTarget : 1);
+        return (s.high - s.low) / 2 <= target * s.estimated_bytes;
     }
     bool all_read() const {
         return std::all_of(units_.begin(), units_.end(), [](const Unit& u) { return u.complete(); });
@@ -208,6 +221,15 @@ class Run {
 
    private:
     std::uint32_t unit_of(const PlannedBlock& b) const { return b.in_tensor() ? b.first_tensor() : static_cast<std::uint32_t>(model_.tensors().size()) + b.file; }
+    Task take_all(std::uint32_t u) {
+        Task whole{u, std::move(todo_[u]), true};
+        todo_[u].clear();
+        std::sort(whole.blocks.begin(), whole.blocks.end());
+        return whole;
+    }
+    bool can_have_low_rank(std::uint32_t u) const {
+        return u < unit_of_tensor_.size() && plan_.blocks[todo_[u].front()].pieces.size() == 1 && matrix_of(base_, model_, pairs_.pairs[u]).has_value();
+    }
     /// Slices can stand for all of a tensor where it is large and alike in how it is predicted.
     bool can_probe(std::uint32_t u) const {
         if (!units_[u].is_tensor || units_[u].raw_bytes <= kWholeAtOnceBytes || dtype_bits(model_.tensors()[u].dtype) < 8) return false;
@@ -217,7 +239,7 @@ class Run {
     std::optional<Task> take_block(std::uint32_t u) {
         const std::uint32_t b = todo_[u].back();
         todo_[u].pop_back();
-        return Task{u, b};
+        return Task{u, {b}, false};
     }
     /// The codec of most bytes; "identical" only where all was compared.
     static std::string method_of(const Unit& u) {
@@ -270,17 +292,21 @@ Result<EstimateSnapshot> estimate(const ModelSource& base, const ModelDirectory&
         std::condition_variable finished;
         Status status;
         unsigned running = options.threads == 0 ? usable_cpus() : options.threads;
+        // A tensor of low rank takes seconds: it is given up when the figure is good enough.
+        std::stop_source enough;
+        const std::stop_callback stopped_by_user(ctx.stop, [&] { enough.request_stop(); });
+        const JobContext reading{enough.get_token(), {}};
         const auto worker = [&] {
             std::unique_lock lock(m);
             for (;;) {
                 const auto task = ctx.cancelled() ? std::nullopt : run.next();
                 if (!task) break;
                 lock.unlock();
-                auto outcome = run.work(*task);
+                auto outcome = run.work(*task, reading);
                 lock.lock();
                 if (outcome.ok()) {
                     run.record(*task, std::move(outcome).value());
-                } else {
+                } else if (outcome.error().code != ErrorCode::kCancelled) {
                     if (status.ok()) status = std::move(outcome).error();
                     run.stop();
                 }
@@ -299,6 +325,7 @@ Result<EstimateSnapshot> estimate(const ModelSource& base, const ModelDirectory&
             // A worker that finds nothing to take ends: what is left is in work with the others.
             while (!finished.wait_for(lock, poll, [&] { return running == 0; })) {
                 if (ctx.cancelled()) run.stop();
+                if (run.stopped()) enough.request_stop();
                 if (Clock::now() < due || run.stopped()) continue;
                 last = run.snapshot(seconds());
                 if (run.good_enough(last)) run.stop();

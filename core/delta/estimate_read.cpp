@@ -9,8 +9,8 @@
 #include <random>
 
 #include "core/base/hash.h"
-#include "core/delta/codec.h"
-#include "core/delta/predict.h"
+#include "core/delta/encode_block.h"
+#include "core/delta/low_rank_recover.h"
 #include "core/delta/transform.h"
 #include "core/delta/weight_coder.h"
 
@@ -33,55 +33,45 @@ double slice_cost(std::span<const std::byte> raw, std::span<const std::byte> bas
 
 }  // namespace
 
-std::uint64_t count_changed(std::span<const std::byte> a, std::span<const std::byte> b, DType t) {
-    const std::size_t size = std::max(dtype_bits(t) / 8, 1u), n = a.size() / size;
-    std::uint64_t changed = 0;
-    const auto count = [&](auto word) {
-        for (std::size_t i = 0; i < n; ++i) {
-            decltype(word) x, y;
-            std::memcpy(&x, a.data() + i * sizeof x, sizeof x);
-            std::memcpy(&y, b.data() + i * sizeof y, sizeof y);
-            changed += x != y ? 1 : 0;
-        }
-    };
-    if (size == 2) count(std::uint16_t{});
-    else if (size == 4) count(std::uint32_t{});
-    else if (size == 8) count(std::uint64_t{});
-    else count(std::uint8_t{});
-    return changed;
-}
+namespace {
 
-std::vector<std::uint64_t> count_changed(const PlannedBlock& block, std::span<const std::byte> raw, std::span<const std::byte> predicted) {
-    std::vector<std::uint64_t> changed;
-    std::size_t at = 0;
-    for (const BlockPiece& p : block.pieces) {
-        changed.push_back(predicted.size() == raw.size() ? count_changed(raw.subspan(at, p.size), predicted.subspan(at, p.size), block.dtype)
-                                                         : p.size / std::max(dtype_bits(block.dtype) / 8, 1u));
-        at += p.size;
-    }
-    return changed;
-}
-
-Result<KnownRead> read_known(const ModelSource& base, const ModelDirectory& model, const PlannedBlock& block) {
-    Bytes raw, predicted;
-    TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
-    if (!block.base.empty()) {
-        TENPAK_ASSIGN(predicted, predict_from_base(base, block.base, block.transform));
-    }
-    const Encoded e = encode_smallest(raw, predicted, block.dtype);
+KnownRead known_of(const PlannedBlock& block, EncodedBlock&& e) {
     KnownRead k;
-    k.block.raw = raw.size();
+    k.block.raw = e.raw.size();
     k.block.stored = e.stored.size();
-    k.block.elements = raw.size() / std::max(dtype_bits(block.dtype) / 8, 1u);
-    k.changed = count_changed(block, raw, predicted);
+    k.block.elements = e.raw.size() / std::max(dtype_bits(block.dtype) / 8, 1u);
+    k.changed = std::move(e.changed);
     k.block.changed = block.in_tensor() ? std::accumulate(k.changed.begin(), k.changed.end(), std::uint64_t{0}) : k.block.elements;
-    k.block.method = e.codec->name();
+    k.block.method = e.low_rank ? "lowrank" : e.codec->name();
     k.predicted = e.codec->predicts();
-    if (!k.predicted) k.content = xxh3_64(raw);
+    if (!k.predicted) k.content = xxh3_64(e.raw);
     return k;
 }
 
-Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, const TensorPair& pair, std::uint64_t block_weights, std::uint64_t seed) {
+}  // namespace
+
+Result<KnownRead> read_known(const ModelSource& base, const ModelDirectory& model, const PlannedBlock& block) {
+    TENPAK_ASSIGN(EncodedBlock e, encode_block(model, &base, block, nullptr));
+    return known_of(block, std::move(e));
+}
+
+Result<std::vector<KnownRead>> read_low_rank(const ModelSource& base, const ModelDirectory& model, const TensorPair& pair, const std::vector<const PlannedBlock*>& blocks,
+                                             const JobContext& ctx) {
+    TENPAK_ASSIGN(const std::optional<TensorFactors> factors, recover_tensor(base, model, pair, 1, ctx));
+    std::vector<KnownRead> known;
+    for (const PlannedBlock* block : blocks) {
+        TENPAK_RETURN_IF_ERROR(ctx.check());
+        TENPAK_ASSIGN(EncodedBlock e, encode_block(model, &base, *block, factors ? &*factors : nullptr));
+        known.push_back(known_of(*block, std::move(e)));
+    }
+    // The factors are part of the tensor as soon as one block needs them.
+    const auto user = std::find_if(known.begin(), known.end(), [](const KnownRead& k) { return k.block.method == "lowrank"; });
+    if (user != known.end()) user->block.stored += factors->stored.size();
+    return known;
+}
+
+Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, const TensorPair& pair, std::uint64_t block_weights, std::uint64_t seed,
+                         const JobContext& ctx) {
     const TensorInfo& tensor = model.tensors()[pair.fine_tune];
     const TensorInfo* base_tensor = pair.base ? &base.tensors()[*pair.base] : nullptr;
     const std::size_t size = std::max(dtype_bits(tensor.dtype) / 8, 1u);
@@ -93,6 +83,7 @@ Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, c
     p.slices = kProbeSlices;
     p.elements = kProbeWeights;
     std::vector<double> costs;
+    Bytes other;
     for (unsigned i = 0; i < kProbeSlices; ++i) {  // one slice at a random place of each eighth
         const std::uint64_t room = stratum > slice ? stratum - slice : 0;
         const std::uint64_t at = i * stratum + (room > 0 ? random() % room : 0);
@@ -100,7 +91,7 @@ Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, c
         TENPAK_RETURN_IF_ERROR(model.read(tensor, at * size, part));
         if (base_tensor == nullptr) continue;
         const unsigned base_bits = dtype_bits(base_tensor->dtype);
-        TENPAK_ASSIGN(const Bytes other, predict_from_base(base, {{base_tensor->name, (pair.base_weight + at) * base_bits / 8, slice * base_bits / 8, false}}, pair.transform));
+        TENPAK_RETURN_IF_ERROR(predict_from_base(base, {{base_tensor->name, (pair.base_weight + at) * base_bits / 8, slice * base_bits / 8, false}}, pair.transform, other));
         std::copy(other.begin(), other.end(), predicted.begin() + static_cast<std::ptrdiff_t>(i * slice * size));
         costs.push_back(slice_cost(part, other, size));
     }
@@ -127,6 +118,23 @@ Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, c
         p.method = e.codec->name();
     } else {
         p.method = "difference";  // "identical" is said only after all of it was compared
+    }
+    if (const auto matrix = matrix_of(base, model, pair); matrix && p.changed > 0) {
+        TENPAK_ASSIGN(const LowRankScreen screen, screen_low_rank(*matrix, ctx));
+        const double whole = 8 * static_cast<double>(tensor.bytes);
+        if (screen.rank > 0 && screen.stored_bits < p.ratio * whole) {
+            p.method = "lowrank";
+            p.low = screen.low_bits / whole;
+            p.high = screen.high_bits / whole;
+            // Where most weights did not change, a piece does not tell how well the factors can be recovered: the truth lies
+            // anywhere up to what the difference costs.
+            constexpr double kTellingChange = 0.6;
+            const bool telling = static_cast<double>(p.changed) >= kTellingChange * static_cast<double>(p.elements);
+            if (!telling) p.high = std::max(p.high, p.ratio * 1.05);
+            p.ratio = telling ? screen.stored_bits / whole : (p.low + p.high) / 2;
+            p.telling = telling;
+            return p;
+        }
     }
     p.spread = 0.03;
     if (!costs.empty()) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reading half of the estimate: probes and whole blocks.
 #pragma once
+#include "core/base/job_context.h"
 #include "core/delta/block_plan.h"
 #include "core/delta/estimate_state.h"
 
@@ -19,11 +20,10 @@ struct KnownRead {
 
 /// Reads and encodes one block as compress does.
 Result<KnownRead> read_known(const ModelSource& base, const ModelDirectory& model, const PlannedBlock& block);
+/// All blocks of a tensor whose change looks like one of low rank: its factors are recovered as compress does it. In the order of `blocks`.
+Result<std::vector<KnownRead>> read_low_rank(const ModelSource& base, const ModelDirectory& model, const TensorPair& pair, const std::vector<const PlannedBlock*>& blocks,
+                                             const JobContext& ctx);
 /// Slices of one tensor, chosen by `seed`. `block_weights` is the length of the tensor's blocks. All of the tensor is predicted, or none.
-Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, const TensorPair& pair, std::uint64_t block_weights, std::uint64_t seed);
-/// Elements of `a` that differ from `b`.
-std::uint64_t count_changed(std::span<const std::byte> a, std::span<const std::byte> b, DType t);
-/// The same for each piece of a block; all elements where the prediction is none or of another length.
-std::vector<std::uint64_t> count_changed(const PlannedBlock& block, std::span<const std::byte> raw, std::span<const std::byte> predicted);
-
+Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, const TensorPair& pair, std::uint64_t block_weights, std::uint64_t seed,
+                         const JobContext& ctx);
 }  // namespace tenpak::delta

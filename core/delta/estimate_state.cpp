@@ -59,7 +59,7 @@ Common common_of(const std::vector<Unit>& units) {
     Common c;
     double weight = 0, sum = 0, squares = 0, changed_weight = 0, changed_sum = 0;
     unsigned touched = 0;
-    std::vector<double> factors;
+    std::vector<double> factors, low_rank;
     for (const Unit& u : units) {
         if (!u.is_tensor || !u.touched()) continue;
         const double raw = static_cast<double>(u.known_raw());
@@ -73,7 +73,11 @@ Common common_of(const std::vector<Unit>& units) {
             changed_weight += w;
             changed_sum += w * ratio;
         }
-        if (u.probe && raw > 0 && u.probe->ratio > 0.001) factors.push_back(ratio / u.probe->ratio);
+        if (u.looks_low_rank()) {
+            if (u.complete() && u.probe->telling && u.probe->ratio > 0) low_rank.push_back(ratio / u.probe->ratio);
+        } else if (u.probe && raw > 0 && u.probe->ratio > 0.001) {
+            factors.push_back(ratio / u.probe->ratio);
+        }
     }
     if (touched > 0 && weight > 0) {
         c.ratio = sum / weight;
@@ -82,16 +86,19 @@ Common common_of(const std::vector<Unit>& units) {
         c.ratio_error = std::min(0.26, spread * student_quantile(touched) / kNormal + 0.2 / touched);
     }
     if (changed_weight > 0) c.changed_ratio = changed_sum / changed_weight;
-    if (factors.size() >= 4) {
+    const auto learn = [](const std::vector<double>& f, double prior, double& factor, double& error) {
+        if (f.size() < 4) return;
+        const auto n = static_cast<double>(f.size());
         double mean = 0, variance = 0;
-        for (const double f : factors) mean += f / static_cast<double>(factors.size());
-        for (const double f : factors) variance += (f - mean) * (f - mean) / static_cast<double>(factors.size() - 1);
-        const double error = std::sqrt(variance / static_cast<double>(factors.size())) * student_quantile(static_cast<double>(factors.size() - 1)) / kNormal;
-        if (error < kPriorProbeError) {
-            c.probe_factor = std::clamp(mean, 0.8, 1.2);
-            c.probe_error = std::max(error, 0.003);
-        }
-    }
+        for (const double x : f) mean += x / n;
+        for (const double x : f) variance += (x - mean) * (x - mean) / (n - 1);
+        const double e = std::sqrt(variance / n) * student_quantile(n - 1) / kNormal;
+        if (e >= prior) return;
+        factor = std::clamp(mean, 0.8, 1.2);
+        error = std::max(e, 0.003);
+    };
+    learn(factors, kPriorProbeError, c.probe_factor, c.probe_error);
+    learn(low_rank, c.low_rank_error, c.low_rank_factor, c.low_rank_error);
     return c;
 }
 
@@ -114,6 +121,15 @@ UnitSize size_of(const Unit& u, const Common& c) {
         // Rule of three: with k pieces seen and none changed, at most 3 in k of the rest have (95 %).
         const double pieces = m + (u.probe ? u.probe->slices : 0);
         s.independent.up = rest * c.changed_ratio * std::min(1.0, 3 / pieces) / kNormal;
+        return s;
+    }
+    if (u.looks_low_rank() && m == 0) {
+        const double ratio = u.probe->ratio * (u.probe->telling ? c.low_rank_factor : 1);
+        s.independent.bytes = rest * ratio;
+        s.independent.down = rest * std::max(u.probe->ratio - u.probe->low, 0.0) / kNormal;
+        s.independent.up = rest * std::max(u.probe->high - u.probe->ratio, 0.0) / kNormal;
+        // What is merely possible lies to the same side in tensors that are alike.
+        s.shared = u.probe->telling ? rest * ratio * c.low_rank_error : rest * (u.probe->high - u.probe->low) / 4 / kNormal;
         return s;
     }
     const double probe_ratio = u.probe ? u.probe->ratio * c.probe_factor : 0;

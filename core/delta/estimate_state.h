@@ -19,6 +19,8 @@ namespace tenpak::delta {
 struct Probe {
     std::uint64_t bytes = 0;        ///< read
     double ratio = 0;               ///< stored per raw byte that whole blocks would have
+    double low = 0, high = 0;       ///< of the ratio where the method is "lowrank": 95 %
+    bool telling = true;            ///< then: the ratio is measured, not the middle of what is possible
     double spread = 0;              ///< standard deviation between slices, relative to the mean
     unsigned slices = 1;
     std::uint64_t elements = 0, changed = 0;
@@ -42,6 +44,7 @@ struct Unit {
     std::uint64_t known_raw() const;
     std::uint64_t known_stored() const;
     bool complete() const { return known.size() == blocks; }
+    bool looks_low_rank() const { return probe && probe->method == "lowrank"; }
     bool touched() const { return probe.has_value() || !known.empty(); }
     /// Everything read so far equals the base, but not all was read.
     bool unchanged_so_far() const;
@@ -58,6 +61,7 @@ struct Common {
     double ratio = 0.5, ratio_error = 0.26;        ///< of an untouched tensor, stored per raw byte
     double changed_ratio = 0.5;                    ///< of a tensor known to have changed
     double probe_factor = 1, probe_error = 0.02;   ///< whole blocks over probes
+    double low_rank_factor = 1, low_rank_error = 0.06;  ///< whole tensors over probes that found a low rank
 };
 Common common_of(const std::vector<Unit>& units);
 /// `independent` errors add in squares over units; `shared` ones (of the probes' bias) linearly.

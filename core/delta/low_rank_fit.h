@@ -79,7 +79,7 @@ Result<Gathered> gather(const MatrixPair& pair, const Subspace& s, std::size_t p
 
 /// Weighted least squares for every line given the other side (low_rank_math.h: LineFit).
 Status fit_lines(const Observations& o, const std::vector<float>& other, std::size_t k, std::uint32_t rank, float model,
-                 float cell, ThreadPool& pool, const JobContext& ctx, std::vector<float>& out);
+                 float cell, std::size_t stride, ThreadPool& pool, const JobContext& ctx, std::vector<float>& out);
 
 /// Bits a weight that residuals take where the prediction's error is normal with this standard deviation.
 double low_rank_residual_rate(const std::array<std::uint64_t, 256>& exponents, FloatKind kind, double error);

@@ -140,7 +140,8 @@ void FitLine(const LineFit& f) {
     const std::size_t lanes = hn::Lanes(t), k = f.k;
     float *x = f.scratch, *a = x + f.n * k, *b = a + k * k;
     for (std::size_t c = 0; c < k; ++c) b[c] = 0;
-    for (std::size_t i = 0; i < f.n; ++i) {
+    std::size_t taken = 0;
+    for (std::size_t i = 0; i < f.n; i += f.stride, ++taken) {
         const float* from = f.other + std::size_t{f.index[i]} * k;
         const float given = f.weight[i];
         float w = given / std::sqrt(1 + given * given * f.model * f.model);
@@ -161,7 +162,7 @@ void FitLine(const LineFit& f) {
                 w *= kDamping;
             }
         }
-        float* to = x + i * k;
+        float* to = x + taken * k;
         const V vw = hn::Set(t, w), vp = hn::Set(t, pull);
         for (std::size_t c = 0; c < k; c += lanes) {
             const V v = hn::LoadU(t, from + c);
@@ -169,7 +170,7 @@ void FitLine(const LineFit& f) {
             hn::StoreU(hn::MulAdd(vp, v, hn::LoadU(t, b + c)), t, b + c);
         }
     }
-    Gram(x, f.n, k, a);
+    Gram(x, taken, k, a);
     // A little of the mean is added to the diagonal: a line with few telling weights stays solvable.
     float trace = 0;
     for (std::size_t c = 0; c < f.rank; ++c) trace += a[c * k + c];

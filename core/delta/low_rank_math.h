@@ -23,6 +23,7 @@ void multiply_transposed_add(const float* d, std::size_t rows, std::size_t colum
 /// One line (row or column) of a weighted least squares fit: values observed at `index` of the other side's lines.
 struct LineFit {
     std::size_t n = 0;
+    std::size_t stride = 1;  ///< of the three below: every stride-th value counts, n is before that
     const std::uint32_t* index = nullptr;
     const float* value = nullptr;
     const float* weight = nullptr;  ///< 1 / the expected error of each value

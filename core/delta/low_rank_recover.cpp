@@ -19,8 +19,14 @@ constexpr double kAboveEdge = 1.12;
 /// Components fitted beside those that stand out of the noise: weighted by their rounding, weights tell of weaker ones,
 /// too.
 constexpr std::uint32_t kSpare = 8;
-/// Fitted to noise, components are of nearly one size: those larger than this many times the smallest are real.
-constexpr double kAboveFloor = 1.7;
+/// Fitted to noise, components are of nearly one size: those larger than this many times the middle spare one are real.
+constexpr double kAboveFloor = 1.2;
+/// Half of the spare ones differ by less than this where all of them are noise.
+constexpr double kFlat = 1.35;
+/// Weighted, noise stays below this many times the edge that it has unweighted.
+constexpr double kNoiseBelow = 0.6;
+/// While components are looked for, every second observation is enough.
+constexpr std::size_t kWideStride = 2;
 /// Half a rounding cell in standard deviations of a uniform error, drawn in a little.
 constexpr double kCell = 0.9 * 1.7320508;
 
@@ -75,20 +81,20 @@ class Fit {
             for (std::size_t c = 0; c < rank; ++c) v[j * thin(rank) + c] = static_cast<float>(r.v[j * r.rank + c]);
         return adopt(std::move(v), rank, rank);
     }
-    Status least_squares(unsigned times) {
+    Status least_squares(unsigned times, std::size_t stride) {
         for (unsigned i = 0; i < times; ++i, model_ *= 0.6f) {
             orthonormalize(v_, pair_.columns, k_, rank_);
-            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.rows, v_, k_, rank_, model_, 0, pool_, ctx_, u_));
+            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.rows, v_, k_, rank_, model_, 0, stride, pool_, ctx_, u_));
             orthonormalize(u_, pair_.rows, k_, rank_);
-            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.columns, u_, k_, rank_, model_, 0, pool_, ctx_, v_));
+            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.columns, u_, k_, rank_, model_, 0, stride, pool_, ctx_, v_));
         }
         return {};
     }
     Status into_cells(unsigned times) {
         const auto cell = static_cast<float>(kCell * subspace_.noise);
         for (unsigned i = 0; i < times; ++i, model_ *= 0.6f) {
-            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.rows, v_, k_, rank_, model_, cell, pool_, ctx_, u_));
-            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.columns, u_, k_, rank_, model_, cell, pool_, ctx_, v_));
+            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.rows, v_, k_, rank_, model_, cell, 1, pool_, ctx_, u_));
+            TENPAK_RETURN_IF_ERROR(fit_lines(observed_.columns, u_, k_, rank_, model_, cell, 1, pool_, ctx_, v_));
         }
         return {};
     }
@@ -232,17 +238,22 @@ Result<std::optional<Recovered>> recover(const MatrixPair& pair, const RecoverOp
     TENPAK_RETURN_IF_ERROR(fit.start(std::min(rank + kSpare, most_rank)));
     RealFactors real;
     for (;;) {
-        TENPAK_RETURN_IF_ERROR(fit.least_squares(2));
+        TENPAK_RETURN_IF_ERROR(fit.least_squares(2, kWideStride));
         real = fit.real();
-        const double floor = real.singular.back();
+        // Noise is flat, components that fade are not.
+        const std::size_t n = real.rank, middle = n > kSpare / 2 ? n - 1 - kSpare / 2 : n - 1;
+        const bool flat = n > kSpare / 2 && real.singular[middle] < kFlat * real.singular.back() &&
+                          real.singular.back() < kNoiseBelow * s.edge;
         rank = 0;
-        while (rank < real.rank && real.singular[rank] > kAboveFloor * floor) ++rank;
-        if (rank + kSpare / 2 <= fit.rank() || fit.rank() == most_rank) break;
+        while (rank < n &&
+               real.singular[rank] > (flat ? kAboveFloor * real.singular[middle] : kFlat * real.singular.back()))
+            ++rank;
+        if (flat || n == most_rank) break;
         TENPAK_RETURN_IF_ERROR(fit.widen(std::min(most_rank, fit.rank() + std::max(kSpare, fit.rank() / 2))));
     }
     if (rank == 0) return std::optional<Recovered>{};
     TENPAK_RETURN_IF_ERROR(fit.narrow(real, rank));
-    TENPAK_RETURN_IF_ERROR(fit.least_squares(3));
+    TENPAK_RETURN_IF_ERROR(fit.least_squares(3, 1));
     TENPAK_RETURN_IF_ERROR(fit.into_cells(2));
     TENPAK_ASSIGN(const Sample sample, take_sample(pair));
     real = fit.real();

@@ -274,7 +274,7 @@ Result<Gathered> gather(const MatrixPair& pair, const Subspace& s, std::size_t p
 }
 
 Status fit_lines(const Observations& o, const std::vector<float>& other, std::size_t k, std::uint32_t rank, float model,
-                 float cell, ThreadPool& pool, const JobContext& ctx, std::vector<float>& out) {
+                 float cell, std::size_t stride, ThreadPool& pool, const JobContext& ctx, std::vector<float>& out) {
     if (cell == 0) out.assign(o.lines * k, 0.0f);
     constexpr std::size_t kLines = 16;
     std::vector<std::vector<float>> scratch(pool.size());
@@ -283,7 +283,7 @@ Status fit_lines(const Observations& o, const std::vector<float>& other, std::si
             scratch[worker].resize(line_scratch(o.capacity, k));
             for (std::size_t line = chunk * kLines; line < std::min(o.lines, (chunk + 1) * kLines); ++line) {
                 const std::size_t from = line * o.capacity;
-                fit_line({o.count[line], o.index.data() + from, o.value.data() + from, o.weight.data() + from,
+                fit_line({o.count[line], stride, o.index.data() + from, o.value.data() + from, o.weight.data() + from,
                           other.data(), k, rank, model, cell, out.data() + line * k, scratch[worker].data()});
             }
             return {};

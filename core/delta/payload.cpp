@@ -53,9 +53,11 @@ Result<Payload> parse_payload(std::span<const std::byte> stored) {
     return p;
 }
 
-DecodeTables::DecodeTables(const WeightModel& model) {
+void DecodeTables::assign(const WeightModel& model) {
     const std::size_t contexts = model.contexts.size();
-    slots.resize(contexts << model.precision);
+    if (slots.size() < contexts << model.precision) slots.resize(contexts << model.precision);
+    symbols = {};
+    most_raw_bits = 0;
     const Codes codes(model);
     intervals = static_cast<unsigned>(codes.interval.size());
     for (std::size_t i = 0; i < codes.interval.size(); ++i) {

@@ -26,8 +26,11 @@ struct Payload {
     std::span<const std::byte> model, words;  ///< words: `lanes` 32-bit states, then 16-bit words
 };
 
-/// States that pay for a block of `weights`: each costs 2 bytes.
-inline unsigned lanes_for(std::uint64_t weights) { return weights >= 16384 ? 64 : weights >= 2048 ? 4 : 1; }
+/// States that pay for a block of `weights` whose words take about `bytes`: each costs 2 bytes, and decoders with vectors
+/// want many (weight_decode_avx512-inl.h).
+inline unsigned lanes_for(std::uint64_t weights, double bytes) {
+    return weights < 2048 ? 1 : weights < 16384 ? 4 : bytes < 200e3 ? 64 : 128;
+}
 
 /// Checks version, layout, lengths; not the model.
 Result<Payload> parse_payload(std::span<const std::byte> stored);
@@ -45,7 +48,8 @@ struct DecodeTables {
     std::vector<std::uint8_t> context_of;      ///< [key], all keys
     unsigned most_raw_bits = 0;
     unsigned intervals = 0;                    ///< distinct ones
-    explicit DecodeTables(const WeightModel& model);
+    /// May be called again for another model: keeps its memory.
+    void assign(const WeightModel& model);
 };
 
 void put_varint(Bytes& out, std::uint64_t v);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/delta/predict.h"
 
+#include "core/delta/factor_cache.h"
 #include "core/delta/payload.h"
 #include "core/delta/transform.h"
 
@@ -46,9 +47,9 @@ Result<std::uint64_t> predicted_size(const std::vector<BaseRange>& ranges, const
     return size;
 }
 
-Result<Bytes> predict_from_base(const ModelSource& base, const std::vector<BaseRange>& ranges, const std::string& transform) {
+Status predict_from_base(const ModelSource& base, const std::vector<BaseRange>& ranges, const std::string& transform, Bytes& out) {
     TENPAK_ASSIGN(const std::uint64_t size, predicted_size(ranges, transform));
-    Bytes out(static_cast<std::size_t>(size));
+    out.resize(static_cast<std::size_t>(size));
     std::span<std::byte> rest(out);
     std::optional<Transform> t;
     if (!transform.empty()) {
@@ -69,15 +70,32 @@ Result<Bytes> predict_from_base(const ModelSource& base, const std::vector<BaseR
         TENPAK_RETURN_IF_ERROR(apply_transform(*t, first, before, rest.first(t->bytes_to(weights))));
         rest = rest.subspan(t->bytes_to(weights));
     }
-    return out;
+    return {};
 }
 
-Result<Predicted> predict_block(const BlockSource&, const BlockInfo& info, const ModelSource* base) {
-    Predicted p;
-    if (info.base.empty()) return p;
+Status add_low_rank(const LowRankPredictor& predictor, std::uint64_t first_weight, FloatKind kind, std::span<const std::byte> base, Predicted& out) {
+    out.bytes.resize(base.size());
+    out.keys.resize(base.size() / make_layout(static_cast<unsigned>(kind), 0)->bytes);
+    return predictor.predict(first_weight, base, kind, out.bytes, out.keys);
+}
+
+Status predict_block(const BlockSource& blocks, const BlockInfo& info, const ModelSource* base, Predicted& out) {
+    out.keys.clear();
+    out.bytes.clear();
+    if (info.base.empty()) return {};
     if (base == nullptr) return make_error(ErrorCode::kInvalidArgument, "this block needs the base", info.name, "Give the base model");
-    TENPAK_ASSIGN(p.bytes, predict_from_base(*base, info.base, info.transform));
-    return p;
+    TENPAK_RETURN_IF_ERROR(predict_from_base(*base, info.base, info.transform, info.factors ? out.base : out.bytes));
+    if (!info.factors) return {};
+    // The element type that the prediction has: the transform's, or the base's own.
+    const TensorInfo* t = base->find(info.base.front().tensor);
+    std::optional<FloatKind> kind = t != nullptr ? float_kind(t->dtype) : std::nullopt;
+    if (!info.transform.empty()) {
+        TENPAK_ASSIGN(const Transform transform, parse_transform(info.transform));
+        kind = float_kind(transform.to);
+    }
+    if (!kind || info.base.size() != 1) return malformed("a block has a low-rank term and no one tensor of weights to add it to");
+    TENPAK_ASSIGN(const auto predictor, predictor_of(blocks, *info.factors));
+    return add_low_rank(*predictor, info.factors_weight, *kind, out.base, out);
 }
 
 }  // namespace tenpak::delta

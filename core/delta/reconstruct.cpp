@@ -39,7 +39,8 @@ Result<std::uint64_t> check_records(const BlockSource& source) {
             return e;
         }
         if (*size != b.raw_size && b.codec != kPatchCodec) return malformed("a block and its place in the base differ in size", b.name);
-        if (b.factors && *b.factors >= source.blocks().size()) return malformed("a block names factors that are not there", b.name);
+        if (b.factors && (*b.factors >= source.blocks().size() || source.blocks()[*b.factors].codec != kFactorsCodec || b.base.size() != 1))
+            return malformed("a block names factors that are not there", b.name);
     }
     std::set<std::string> paths;
     for (const FileRecord& f : source.files()) {
@@ -85,15 +86,18 @@ Result<ReconstructReport> rebuild(const BlockSource& blocks, const ModelSource* 
             at += blocks.blocks()[id].raw_size;
         }
         Sha256 sha;
-        // Threads decode and write at the block's place; only hashing needs the order.
+        // Threads decode and write at the block's place; only hashing needs the order, and the bytes after that.
         const std::function<Result<Bytes>(std::size_t)> work = [&](std::size_t i) -> Result<Bytes> {
-            TENPAK_ASSIGN(Bytes raw, decode_block(blocks, record.blocks[i], base));
+            // New memory for every block would cost about as much as decoding: each page is a fault.
+            static thread_local BlockScratch scratch;
+            static thread_local Bytes raw;
+            TENPAK_RETURN_IF_ERROR(decode_block(blocks, record.blocks[i], base, scratch, raw));
             if (file) TENPAK_RETURN_IF_ERROR(file->write_at(offsets[i], raw));
-            return raw;
+            return hash ? std::move(raw) : Bytes{};
         };
-        const std::function<Status(std::size_t, Bytes&&)> finish = [&](std::size_t, Bytes&& raw) -> Status {
+        const std::function<Status(std::size_t, Bytes&&)> finish = [&](std::size_t i, Bytes&& raw) -> Status {
             if (hash) sha.update(raw);
-            done += raw.size();
+            done += blocks.blocks()[record.blocks[i]].raw_size;
             ctx.report({phase, done, total, "bytes", record.path});
             return {};
         };
@@ -167,7 +171,7 @@ Status check_base(const BlockSource& blocks, const ModelSource* base, bool verif
     return {};
 }
 
-Result<Bytes> decode_block(const BlockSource& blocks, BlockId id, const ModelSource* base) {
+Status decode_block(const BlockSource& blocks, BlockId id, const ModelSource* base, BlockScratch& scratch, Bytes& raw) {
     try {
         if (id >= blocks.blocks().size()) return make_error(ErrorCode::kInvalidArgument, "no block " + std::to_string(id));
         const BlockInfo& info = blocks.blocks()[id];
@@ -175,21 +179,29 @@ Result<Bytes> decode_block(const BlockSource& blocks, BlockId id, const ModelSou
         if (codec == nullptr) return make_error(ErrorCode::kUnsupported, "unknown codec \"" + info.codec + "\"", info.name, "A newer tenpak reads it");
         if (info.raw_size > kMaxBlockBytes) return malformed("a block is larger than " + std::to_string(kMaxBlockBytes) + " bytes", info.name);
         if (codec->predicts() != !info.base.empty()) return malformed("a block's codec and its place in the base disagree", info.name);
-        TENPAK_ASSIGN(const Predicted predicted, predict_block(blocks, info, base));
-        TENPAK_ASSIGN(const Bytes stored, blocks.read_block(id));
-        Bytes raw(static_cast<std::size_t>(info.raw_size));
-        Status decoded = codec->decode(stored, predicted.view(), raw);
-        if (!decoded.ok()) {
-            Error e = std::move(decoded).error();
+        const auto named = [&](Status s) {
+            if (s.ok()) return s;
+            Error e = std::move(s).error();
             if (e.where.empty()) e.where = info.name;
-            return e;
-        }
+            return Status(std::move(e));
+        };
+        TENPAK_RETURN_IF_ERROR(named(predict_block(blocks, info, base, scratch.predicted)));
+        TENPAK_ASSIGN(const Bytes stored, blocks.read_block(id));
+        raw.resize(static_cast<std::size_t>(info.raw_size));
+        TENPAK_RETURN_IF_ERROR(named(codec->decode(stored, scratch.predicted.view(), raw)));
         if (xxh3_64(raw) != info.raw_xxh3)
             return make_error(ErrorCode::kIntegrity, "a decoded block differs from what was encoded", info.name, "Memory or disk is faulty, or the base is another one (--verify-base)");
-        return raw;
+        return {};
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "not enough memory to decode a block");
     }
+}
+
+Result<Bytes> decode_block(const BlockSource& blocks, BlockId id, const ModelSource* base) {
+    BlockScratch scratch;
+    Bytes raw;
+    TENPAK_RETURN_IF_ERROR(decode_block(blocks, id, base, scratch, raw));
+    return raw;
 }
 
 Result<ReconstructReport> reconstruct(const BlockSource& blocks, const ModelSource* base, const fs::path& out, const ReconstructOptions& options,

@@ -7,6 +7,7 @@
 
 #include "core/base/block_stream.h"
 #include "core/base/job_context.h"
+#include "core/delta/predict.h"
 #include "core/tensor/model_source.h"
 
 namespace tenpak::delta {
@@ -36,7 +37,12 @@ Result<ReconstructReport> reconstruct(const BlockSource& blocks, const ModelSour
 /// Decodes everything and compares SHA-256 of every file with the record, writing nothing.
 Result<ReconstructReport> verify_rebuild(const BlockSource& blocks, const ModelSource* base, const ReconstructOptions& options,
                                          const JobContext& ctx);
-/// One decoded block.
+/// Memory of a decode, for the next one.
+struct BlockScratch {
+    Predicted predicted;
+};
+/// One decoded block. `raw` keeps its capacity.
+Status decode_block(const BlockSource& blocks, BlockId id, const ModelSource* base, BlockScratch& scratch, Bytes& raw);
 Result<Bytes> decode_block(const BlockSource& blocks, BlockId id, const ModelSource* base);
 
 /// The blocks of a model as a ModelSource: tensors are decoded when read, nothing is written. `base` may be null where

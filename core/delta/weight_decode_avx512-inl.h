@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rounds of 16-bit weights with AVX-512, all in 16-bit lanes: a state's high and low half lie in two vectors, so
-// that a refill is a move and an expand. One gather a weight (the slot); contexts and symbols come from register
+// Rounds of 16-bit weights with AVX-512, all in 16-bit lanes: a state's high and low half lie in two vectors, so that a
+// refill is a move and an expand. One look-up in memory a weight, the slot; contexts and symbols come from register
 // permutes. Included once a target by weight_decode_bulk.cpp.
+//
+// With 128 states, four groups of 32, the slots are looked up by scalar loads between two other groups' arithmetic, and
+// pass through memory both ways: each step has long been done when the next one needs it. That is 1.6 times as fast as
+// gathers (Zen 4), which are microcode and fill the reorder buffer while they wait. With fewer groups the way through
+// memory would be waited for, and gathers are as good.
 #if defined(TENPAK_DECODE_AVX512_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef TENPAK_DECODE_AVX512_INL
 #undef TENPAK_DECODE_AVX512_INL
@@ -10,6 +15,8 @@
 #endif
 
 #include <hwy/highway.h>
+
+#include <cstring>
 
 #include "core/delta/weight_decode_bulk.h"
 #include "core/delta/weight_decode_tables.h"
@@ -101,10 +108,12 @@ HWY_NOINLINE void Rounds(const BulkTables& t, const BulkInput& in, DecodePositio
     const __m512i ones = _mm512_set1_epi16(-1), bit6 = _mm512_set1_epi16(0x40), bit7 = _mm512_set1_epi16(0x80), bit14 = _mm512_set1_epi16(0x4000);
     const __m512i count_mask = _mm512_set1_epi16(31), all_bits = _mm512_set1_epi16(static_cast<short>(t.info16[0] & 31));
 
-    // The slots of one group are gathered while another group's weights are finished.
+    constexpr bool kGather = kGroups < 4;
     __m512i even[kGroups], odd[kGroups], prediction[kGroups];
     __mmask32 mirror[kGroups];
-    const auto gather = [&](unsigned g, std::size_t weight) HWY_ATTR {
+    alignas(64) std::uint16_t places[kGroups][32];
+    alignas(64) std::uint32_t found[kGroups][32];  // even ones, odd ones
+    const auto locate = [&](unsigned g, std::size_t weight) HWY_ATTR {
         __m512i place = _mm512_and_si512(x[g].low, slot_mask);
         mirror[g] = 0;
         if constexpr (kPredicted) {
@@ -122,10 +131,29 @@ HWY_NOINLINE void Rounds(const BulkTables& t, const BulkInput& in, DecodePositio
             if constexpr (kKeyRange == 256) key_bit7 = _mm512_test_epi16_mask(key, bit7);
             place = _mm512_or_si512(place, _mm512_sll_epi16(Lookup<kKeyRange>(t.context.data(), key, key_bit6, key_bit7), precision));
         }
-        even[g] = _mm512_i32gather_epi32(_mm512_and_si512(place, low16), slots, 4);
-        odd[g] = _mm512_i32gather_epi32(_mm512_srli_epi32(place, 16), slots, 4);
+        if constexpr (kGather) {
+            even[g] = _mm512_i32gather_epi32(_mm512_and_si512(place, low16), slots, 4);
+            odd[g] = _mm512_i32gather_epi32(_mm512_srli_epi32(place, 16), slots, 4);
+        } else {
+            _mm512_store_si512(places[g], place);
+        }
+    };
+    const auto look_up = [&](unsigned g) HWY_ATTR {
+        for (unsigned k = 0; k < 8; ++k) {
+            std::uint64_t four;
+            std::memcpy(&four, places[g] + 4 * k, 8);
+            found[g][2 * k] = slots[four & 0xffffu];
+            found[g][16 + 2 * k] = slots[four >> 16 & 0xffffu];
+            found[g][2 * k + 1] = slots[four >> 32 & 0xffffu];
+            found[g][17 + 2 * k] = slots[four >> 48];
+            __asm__ volatile("" : : : "memory");  // one by one: put together in registers they would cost more
+        }
     };
     const auto finish = [&](unsigned g, std::size_t weight) HWY_ATTR {
+        if constexpr (!kGather) {
+            even[g] = Load(found[g]);
+            odd[g] = Load(found[g] + 16);
+        }
         const __m512i low = LowHalves(even[g], odd[g]), high = HighHalves(even[g], odd[g]);
         // Bits 0-7: the code; above them parts of the place.
 #if HWY_TARGET == HWY_AVX3_DL
@@ -166,12 +194,18 @@ HWY_NOINLINE void Rounds(const BulkTables& t, const BulkInput& in, DecodePositio
     };
     constexpr std::size_t kStep = 32 * kGroups;
     if (i + kStep <= n && word <= limit) {
-        for (unsigned g = 0; g < kGroups; ++g) gather(g, i + 32 * g);
+        for (unsigned g = 0; g < kGroups; ++g) locate(g, i + 32 * g);
+        for (unsigned g = 0; !kGather && g < kGroups / 2; ++g) look_up(g);
         while (i + kStep <= n && word <= limit) {
             const std::size_t next = i + 2 * kStep <= n ? i + kStep : i;  // behind the last one: some weights, not used
             for (unsigned g = 0; g < kGroups; ++g) {
+                if constexpr (kPredicted) _mm_prefetch(reinterpret_cast<const char*>(predicted_bytes + 2 * i + 4096 + 64 * g), _MM_HINT_T0);
+                __builtin_prefetch(raw + 2 * i + 2048 + 64 * g, 1);
+            }
+            for (unsigned g = 0; g < kGroups; ++g) {
                 finish(g, i + 32 * g);
-                gather(g, next + 32 * g);
+                locate(g, next + 32 * g);
+                if constexpr (!kGather) look_up((g + kGroups / 2) % kGroups);
             }
             i += kStep;
         }
@@ -188,8 +222,8 @@ HWY_NOINLINE void Rounds(const BulkTables& t, const BulkInput& in, DecodePositio
 
 template <KeyKind kKeys, unsigned kKeyRange, unsigned kIntervals>
 void RunWith(const BulkTables& t, const BulkInput& in, DecodePosition& at) {
-    if (t.lanes == 64) Rounds<kKeys, kKeyRange, kIntervals, 2>(t, in, at);
-    else if (t.lanes == 32) Rounds<kKeys, kKeyRange, kIntervals, 1>(t, in, at);
+    if (t.lanes == 128) Rounds<kKeys, kKeyRange, kIntervals, 4>(t, in, at);
+    else if (t.lanes == 64) Rounds<kKeys, kKeyRange, kIntervals, 2>(t, in, at);
     else RunVector(t, in, at);
 }
 template <KeyKind kKeys, unsigned kKeyRange>

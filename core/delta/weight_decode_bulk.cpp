@@ -81,7 +81,8 @@ const Target* best_target() {
 }
 std::atomic<const Target*> g_target{nullptr};
 
-constexpr std::size_t kRoom = 448;  ///< bytes of words that two rounds and their loads can reach: 64 weights x 3 steps x 2, and 64
+/// Bytes of words that a decoder and its loads can reach before it looks again: 128 weights x 2 steps x 2, and 64.
+constexpr std::size_t kRoom = 576;
 
 }  // namespace
 

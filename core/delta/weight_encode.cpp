@@ -188,7 +188,7 @@ WeightEncoder::WeightEncoder(std::span<const std::byte> raw, const Prediction& p
     cost_.data_bytes = std::numeric_limits<double>::infinity();
     if (!analysis->built.model.contexts.empty()) {
         cost_.data_bytes = (analysis->built.cost.coded_bits + analysis->built.cost.raw_bits) / 8;
-        cost_.table_bytes = 5 + analysis->model_bytes.size() + 4 * lanes_for(raw.size() / layout.bytes);
+        cost_.table_bytes = 5 + analysis->model_bytes.size() + 4 * lanes_for(raw.size() / layout.bytes, cost_.data_bytes);
     }
     analysis_ = analysis.release();
 }
@@ -200,7 +200,7 @@ void WeightEncoder::write(Bytes& out) const {
     const WeightModel& model = a.built.model;
     const EncodeTables tables(model, a.counts);
     const std::size_t n = a.weights();
-    const unsigned lanes = lanes_for(n);
+    const unsigned lanes = lanes_for(n, cost_.data_bytes);
     const auto codes = std::make_unique_for_overwrite<std::uint16_t[]>(n);
     map_weights({a.raw.data(), a.predicted(), n, a.layout, a.layout.mantissa - a.counts.absolute.k(), a.index.get(), tables.code_of.data(), tables.absolute_code.data(),
                  tables.stride, codes.get(), a.distance.get()});

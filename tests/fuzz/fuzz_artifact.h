@@ -47,7 +47,7 @@ class SmallArtifact {
         g.size = raw.size();
         g.sha256 = sha256(as_bytes(raw));
         g.blocks = {add(**w, "model.norm.weight#0", "difference", stored, raw, true)};
-        ModelRecord m{"small", "delta", true, BaseRecord{"base", "rev", {{"model.norm.weight", sha256(as_bytes("b"))}}}, {{"tool", "fuzz"}}, {}};
+        ModelRecord m{"small", "delta", true, BaseRecord{"base", "rev", {{"model.norm.weight", sha256(as_bytes("b"))}}, {}}, {{"tool", "fuzz"}}};
         if (!(*w)->add_file(f).ok() || !(*w)->add_file(g).ok() || !(*w)->set_model(m).ok()) std::abort();
         const auto a = (*w)->finish([&](std::string_view manifest, const std::vector<FileRecord>& files) -> Result<std::vector<std::pair<std::string, Bytes>>> {
             TENPAK_ASSIGN(Bytes s, signing::sign_bundle(*key, signing::kManifestType, as_bytes(manifest), true));

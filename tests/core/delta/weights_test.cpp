@@ -63,6 +63,13 @@ struct Type {
 };
 const std::vector<Type> kTypes{{DType::kBF16, FloatKind::kBf16, 2}, {DType::kF16, FloatKind::kFp16, 2}, {DType::kF32, FloatKind::kFp32, 4}};
 
+/// Keys as a low-rank predictor gives them: how near the exact prediction is to a rounding boundary, and on which side.
+std::vector<std::uint8_t> random_keys(std::size_t n, unsigned classes, std::mt19937& g) {
+    std::vector<std::uint8_t> keys(n);
+    for (auto& k : keys) k = static_cast<std::uint8_t>(g() % classes * (127 / classes) | (g() % 2 != 0 ? kMirror : 0));
+    return keys;
+}
+
 Bytes head(const Bytes& b, std::size_t n) { return Bytes(b.begin(), b.begin() + static_cast<std::ptrdiff_t>(n)); }
 
 TEST_F(Weights, EveryLengthAndTypeComesBack) {
@@ -86,6 +93,26 @@ TEST_F(Weights, EverySizeOfChangeComesBack) {
             for (std::size_t i = 0; i < 2000 * t.size; ++i) base[i] = std::byte{0};  // exact zeros far below: absolute symbols, a wide range of exponents
             expect_round_trip(fine, {base}, t.kind, "with zeros");
             expect_round_trip(base, {fine}, t.kind, "the other way");
+        }
+    }
+}
+
+TEST_F(Weights, LargeBlocksWithManyStatesComeBack) {
+    std::mt19937 g(12);
+    for (const Type& t : kTypes) {
+        for (const std::size_t n : {300000u, 300031u}) {
+            const auto [base, fine] = synthetic_pair(1, n, 0.05, t.type);
+            const auto keys = random_keys(n, 12, g);
+            for (const Prediction& p : {Prediction{}, Prediction{base}, Prediction{base, keys}}) {
+                const Bytes stored = expect_round_trip(fine, p, t.kind, "large");
+                EXPECT_EQ(parse_payload(stored).value().lanes, 128u);
+                for (int i = 0; i < 6; ++i) {
+                    Bytes bad = stored;
+                    bad[i < 3 ? g() % 1000 : g() % bad.size()] ^= static_cast<std::byte>(1 + g() % 255);
+                    if (i % 2 == 0) bad.resize(bad.size() - 2 * (g() % 400));
+                    expect_agreement(bad, p, fine.size());
+                }
+            }
         }
     }
 }
@@ -130,13 +157,6 @@ TEST_F(Weights, LowBitsThatAreZeroCostNothing) {
             expect_round_trip(fine_now, {}, t.kind, "dropped bits alone");
         }
     }
-}
-
-/// Keys as a low-rank predictor gives them: how near the exact prediction is to a rounding boundary, and on which side.
-std::vector<std::uint8_t> random_keys(std::size_t n, unsigned classes, std::mt19937& g) {
-    std::vector<std::uint8_t> keys(n);
-    for (auto& k : keys) k = static_cast<std::uint8_t>(g() % classes * (127 / classes) | (g() % 2 != 0 ? kMirror : 0));
-    return keys;
 }
 
 TEST_F(Weights, KeysChooseContextsAndMirror) {
