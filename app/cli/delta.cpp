@@ -184,8 +184,9 @@ Result<int> run_reconstruct(const Context& ctx, const Options& o) {
     options.verify_base = o.verify_base;
     TENPAK_ASSIGN(const delta::ReconstructReport r, delta::reconstruct(*view, base.get(), o.output, options, ctx.job));
     const double rate = r.seconds > 0 ? static_cast<double>(r.bytes_written) / r.seconds / 1e9 : 0;
-    print_result(ctx, {{"output", o.output}, {"bytes_written", r.bytes_written}, {"files", r.files}, {"seconds", r.seconds}, {"gb_per_s", rate}, {"verified", r.verified}, {"lossless", artifact->model().lossless}},
-                 o.output + ": " + std::to_string(r.files) + " files, " + format_bytes(static_cast<double>(r.bytes_written)) + " in " + format_duration(r.seconds) + " (" +
+    print_result(ctx, {{"output", o.output}, {"bytes_written", r.bytes_written}, {"files", r.files}, {"seconds", r.seconds}, {"gb_per_s", rate}, {"verified", r.verified}, {"resumed_bytes", r.resumed_bytes}, {"lossless", artifact->model().lossless}},
+                 o.output + ": " + std::to_string(r.files) + " files, " + format_bytes(static_cast<double>(r.bytes_written)) +
+                     (r.resumed_bytes > 0 ? ", " + format_bytes(static_cast<double>(r.resumed_bytes)) + " of it kept from an interrupted run," : "") + " in " + format_duration(r.seconds) + " (" +
                      (r.verified == "full" ? (artifact->model().lossless ? "every file's SHA-256 is the original's" : "every file's SHA-256 is the recorded one") : "every stored chunk's SHA-256 checked") + ")" +
                      (artifact->model().lossless ? "" : "\nLOSSY by design: these are not the original fine-tune's weights (tenpak artifact inspect says how far off)"));
     return 0;
@@ -228,6 +229,9 @@ void add_delta(CLI::App& app, Context& ctx) {
     reconstruct->add_flag("--verify-base", o->verify_base, "Hash the base even if hashes of the unchanged files are remembered");
     reconstruct->add_option("--threads", o->threads, "Threads (0: all usable CPUs)");
     reconstruct->callback([&ctx, o] { ctx.run = [&ctx, o] { return run_reconstruct(ctx, *o); }; });
+
+    add_delta_archive(*group, ctx);
+    add_delta_extract(*group, ctx);
 }
 
 }  // namespace tenpak::cli
