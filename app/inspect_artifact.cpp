@@ -51,9 +51,7 @@ QString howStored(const FileRecord& file, const std::vector<BlockInfo>& blocks) 
 
 }  // namespace
 
-bool needsBase(const Artifact& artifact) {
-    return std::any_of(artifact.blocks().begin(), artifact.blocks().end(), [](const BlockInfo& b) { return !b.base.empty(); });
-}
+bool needsBase(const Artifact& artifact) { return delta::needs_base(artifact); }
 
 ArtifactDetails describeArtifact(const Artifact& artifact) {
     const ModelRecord& model = artifact.model();

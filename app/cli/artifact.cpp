@@ -61,7 +61,7 @@ Result<int> run_unpack(const Context& ctx, const Options& o) {
     TENPAK_ASSIGN(const auto trust, signing::TrustStore::open(signing::TrustStore::default_file()));
     TENPAK_RETURN_IF_ERROR(signing::refuse_forged(*artifact, &trust));
     TENPAK_ASSIGN(const auto base, open_base(o.base));
-    if (artifact->model().base && !base) {
+    if (delta::needs_base(*artifact) && artifact->model().base && !base) {
         return make_error(ErrorCode::kInvalidArgument, "this artifact is a delta of " + artifact->model().base->id, o.path, "Name its base with --base");
     }
     TENPAK_ASSIGN(const auto view, unpacked_view(artifact));

@@ -5,12 +5,14 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <optional>
 
 #include "app/cli/command.h"
 #include "app/cli/delta_lossy.h"
 #include "core/artifact/artifact.h"
 #include "core/delta/estimate.h"
+#include "core/delta/merge_adapter.h"
 #include "core/delta/reconstruct.h"
 #include "core/signing/signing.h"
 
@@ -21,8 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-    std::string base, fine_tune, artifact, output, mode = "lossless", form = "file", verify = "stored", sign_key, passphrase_file, text;
-    bool stream = false, verify_base = false;
+    std::string base, fine_tune, artifact, output, mode = "lossless", form = "file", verify = "stored", sign_key, passphrase_file, text, adapter, export_adapter;
+    bool stream = false, verify_base = false, merge = false;
     unsigned rank = 0, threads = 0, context = 0, samples = 0;
 };
 
@@ -94,7 +96,67 @@ Result<delta::LossyOptions> lossy_options(const Options& o) {
     return lossy;
 }
 
+/// Written, signed where that was asked for, and put in place only after it was rebuilt and compared with every file's hash.
+struct Written {
+    std::shared_ptr<const Artifact> artifact;
+    delta::CompressReport report;
+    std::uint64_t files = 0;  ///< compared
+};
+Result<Written> write_artifact(const Context& ctx, const Options& o, const std::string& model_id, const ModelSource* base,
+                               const std::function<Result<delta::CompressReport>(BlockSink&)>& fill) {
+    ArtifactOptions options;
+    options.form = o.form == "dir" ? ArtifactForm::kDirectory : ArtifactForm::kFile;
+    ArtifactWriter::Signer signer;
+    if (!o.sign_key.empty()) {  // before the work: a wrong passphrase must not cost an hour
+        signing::SigningKey key;
+        key.private_key = o.sign_key;
+        if (!o.passphrase_file.empty()) {
+            TENPAK_ASSIGN(const std::string text, read_text_file(o.passphrase_file, 4096));
+            key.passphrase = text.substr(0, text.find_first_of("\r\n"));  // the first line
+        }
+        TENPAK_ASSIGN(signer, signing::make_signer(key, model_id));
+        options.signature_scheme = signing::scheme_of(key);
+    }
+    Written w;
+    // What was there stays until the new one has been seen to rebuild.
+    options.accept = [&](const Artifact& written) -> Status {
+        TENPAK_ASSIGN(const delta::ReconstructReport rebuilt, delta::verify_rebuild(written, base, {}, ctx.job));
+        w.files = rebuilt.files;
+        return {};
+    };
+    TENPAK_ASSIGN(const auto writer, ArtifactWriter::create(o.output, options));
+    TENPAK_ASSIGN(w.report, fill(*writer));
+    TENPAK_ASSIGN(w.artifact, writer->finish(signer, ctx.job));
+    return w;
+}
+
+/// An unmerged adapter: its files as they are, bound to the base's weights.
+Result<int> run_compress_adapter(const Context& ctx, const Options& o) {
+    const auto start = std::chrono::steady_clock::now();
+    if (o.mode != "lossless" || !o.adapter.empty() || !o.export_adapter.empty())
+        return make_error(ErrorCode::kInvalidArgument, "the fine-tune is an unmerged adapter, which is stored as it is", o.fine_tune, "Leave out --mode, --adapter and --export-adapter");
+    TENPAK_ASSIGN(const auto base, open_model(o.base));
+    TENPAK_ASSIGN(const auto adapter, PeftAdapter::open(o.fine_tune));
+    delta::CompressOptions options;
+    options.threads = o.threads;
+    TENPAK_ASSIGN(const Written w, write_artifact(ctx, o, adapter->path().filename().string(), base.get(), [&](BlockSink& sink) { return delta::compress_adapter(*base, *adapter, sink, options, ctx.job); }));
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const std::uint64_t stored = w.artifact->stored_bytes();
+    OrderedJson methods = OrderedJson::object();
+    for (const auto& [method, bytes] : w.report.methods) methods[method] = bytes;
+    const double bits = w.report.weights > 0 ? 8.0 * static_cast<double>(stored) / static_cast<double>(w.report.weights) : 0;
+    print_result(ctx,
+                 {{"output", o.output}, {"kind", "adapter"}, {"raw_bytes", w.report.raw_bytes}, {"stored_bytes", stored}, {"saved_fraction", saved(static_cast<double>(stored), w.report.raw_bytes)},
+                  {"bits_per_weight", bits}, {"seconds", seconds}, {"methods", std::move(methods)}, {"lossless", true}, {"max_abs_error", 0.0}, {"files", w.files}, {"verified", "full"},
+                  {"signature_scheme", w.artifact->signature_scheme()}, {"modules", adapter->modules().size()}},
+                 o.output + ": an unmerged adapter of " + std::to_string(adapter->modules().size()) + " modules as it is, " + format_bytes(static_cast<double>(stored)) + " of " +
+                     format_bytes(static_cast<double>(w.report.raw_bytes)) + ", in " + format_duration(seconds) + "\nlossless: " + std::to_string(w.files) +
+                     " files have the same SHA-256; tenpak delta reconstruct --merge merges it into its base");
+    return 0;
+}
+
 Result<int> run_compress(const Context& ctx, const Options& o) {
+    if (PeftAdapter::is_adapter(o.fine_tune)) return run_compress_adapter(ctx, o);
     const auto start = std::chrono::steady_clock::now();
     delta::CompressOptions options;
     options.threads = o.threads;
@@ -104,29 +166,17 @@ Result<int> run_compress(const Context& ctx, const Options& o) {
     }
     TENPAK_ASSIGN(const auto base, open_model(o.base));
     TENPAK_ASSIGN(const auto fine, open_fine_tune(o.fine_tune));
-    ArtifactOptions artifact_options;
-    artifact_options.form = o.form == "dir" ? ArtifactForm::kDirectory : ArtifactForm::kFile;
-    ArtifactWriter::Signer signer;
-    if (!o.sign_key.empty()) {  // before the work: a wrong passphrase must not cost an hour
-        signing::SigningKey key;
-        key.private_key = o.sign_key;
-        if (!o.passphrase_file.empty()) {
-            TENPAK_ASSIGN(const std::string text, read_text_file(o.passphrase_file, 4096));
-            key.passphrase = text.substr(0, text.find_first_of("\r\n"));  // the first line
-        }
-        TENPAK_ASSIGN(signer, signing::make_signer(key, fine->id()));
-        artifact_options.signature_scheme = signing::scheme_of(key);
+    std::shared_ptr<const PeftAdapter> adapter;
+    if (!o.adapter.empty()) {
+        if (options.lossy.mode != delta::LossyMode::kLossless) return make_error(ErrorCode::kInvalidArgument, "--adapter belongs to --mode lossless");
+        TENPAK_ASSIGN(adapter, PeftAdapter::open(o.adapter));
+        options.adapter = adapter.get();
     }
-    // What was written is rebuilt and compared with every file's hash before it is put in place: what was there stays until then.
-    std::uint64_t rebuilt_files = 0;
-    artifact_options.accept = [&](const Artifact& written) -> Status {
-        TENPAK_ASSIGN(const delta::ReconstructReport rebuilt, delta::verify_rebuild(written, base.get(), {}, ctx.job));
-        rebuilt_files = rebuilt.files;
-        return {};
-    };
-    TENPAK_ASSIGN(const auto writer, ArtifactWriter::create(o.output, artifact_options));
-    TENPAK_ASSIGN(const delta::CompressReport r, delta::compress(*base, *fine, *writer, options, ctx.job));
-    TENPAK_ASSIGN(const auto artifact, writer->finish(signer, ctx.job));
+    TENPAK_ASSIGN(const Written w, write_artifact(ctx, o, fine->id(), base.get(), [&](BlockSink& sink) { return delta::compress(*base, *fine, sink, options, ctx.job); }));
+    const delta::CompressReport& r = w.report;
+    const auto& artifact = w.artifact;
+    const std::uint64_t rebuilt_files = w.files;
+    if (!o.export_adapter.empty()) TENPAK_RETURN_IF_ERROR(delta::export_adapter(*r.factors, base->id(), o.export_adapter));
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const std::uint64_t stored = artifact->stored_bytes();
     OrderedJson methods = OrderedJson::object();
@@ -167,7 +217,30 @@ Result<int> run_compress(const Context& ctx, const Options& o) {
         text += lossy_text(r, options.lossy, p) + "\nrebuilt and compared: " + std::to_string(rebuilt_files) + " of " + std::to_string(fine->files().size()) + " files have the SHA-256 recorded" +
                 (r.lossless ? "" : " for the lossy model");
     }
+    if (!o.export_adapter.empty()) {
+        json["adapter"] = o.export_adapter;
+        text += "\n" + o.export_adapter + ": the recovered adapter, for PEFT";
+    }
     print_result(ctx, json, text);
+    return 0;
+}
+
+/// The adapter of the artifact, merged into the base in a new folder.
+Result<int> run_merge(const Context& ctx, const Options& o, const std::shared_ptr<const Artifact>& artifact, const BlockSource& view) {
+    if (artifact->model().codec != "adapter")
+        return make_error(ErrorCode::kInvalidArgument, "--merge is for a .tnpk that holds an unmerged adapter", o.artifact, "Leave out --merge: this one is a whole model");
+    TENPAK_ASSIGN(auto base, ModelDirectory::open(o.base));
+    TENPAK_RETURN_IF_ERROR(delta::check_base(view, base.get(), o.verify_base, ctx.job));
+    // PEFT's layout is read from files; they are small.
+    TENPAK_ASSIGN(const AtomicDirectory beside, AtomicDirectory::create(fs::path(o.output + ".adapter")));
+    const fs::path unpacked = beside.path() / "adapter";
+    TENPAK_RETURN_IF_ERROR(delta::reconstruct(view, base.get(), unpacked, {.threads = o.threads, .verify = delta::Verify::kFull}, ctx.job));
+    TENPAK_ASSIGN(auto adapter, PeftAdapter::open(unpacked));
+    TENPAK_ASSIGN(const delta::MergeReport r, delta::merge_adapter(std::move(base), std::move(adapter), o.output, ctx.job));
+    print_result(ctx, {{"output", o.output}, {"bytes_written", r.bytes_written}, {"files", r.files}, {"seconds", r.seconds},
+                       {"gb_per_s", r.seconds > 0 ? static_cast<double>(r.bytes_written) / r.seconds / 1e9 : 0}, {"verified", "full"}, {"merged_modules", r.modules}},
+                 o.output + ": " + std::to_string(r.modules) + " modules merged into " + o.base + ", " + std::to_string(r.files) + " files, " + format_bytes(static_cast<double>(r.bytes_written)) + " in " +
+                     format_duration(r.seconds) + " (the adapter's files have the SHA-256 recorded; the merge follows PEFT, whose sums may differ in their last bit)");
     return 0;
 }
 
@@ -177,6 +250,7 @@ Result<int> run_reconstruct(const Context& ctx, const Options& o) {
     TENPAK_ASSIGN(const auto trust, signing::TrustStore::open(signing::TrustStore::default_file()));
     TENPAK_RETURN_IF_ERROR(signing::refuse_forged(*artifact, &trust));
     TENPAK_ASSIGN(const auto view, unpacked_view(artifact));
+    if (o.merge) return run_merge(ctx, o, artifact, *view);
     TENPAK_ASSIGN(const auto base, open_model(o.base));
     delta::ReconstructOptions options;
     options.threads = o.threads;
@@ -208,13 +282,15 @@ void add_delta(CLI::App& app, Context& ctx) {
 
     auto* compress = group->add_subcommand("compress", "Write the fine-tune as a .tnpk that needs the base");
     compress->add_option("BASE", o->base, "Base model: folder, .safetensors or .tnpk")->required();
-    compress->add_option("FT", o->fine_tune, "Fine-tune: folder or .safetensors")->required();
+    compress->add_option("FT", o->fine_tune, "Fine-tune: folder, .safetensors, or the PEFT folder of an unmerged adapter")->required();
     compress->add_option("-o,--output", o->output, "The .tnpk to write")->required();
     compress->add_option("--mode", o->mode, "lossless (every file bit by bit), or lossy: int8, int4, bit1, lowrank. The result says what was lost")->check(CLI::IsMember({"lossless", "int8", "int4", "bit1", "lowrank"}));
     compress->add_option("--rank", o->rank, "Rank of --mode lowrank")->check(CLI::Range(1u, 512u));
     compress->add_option("--text", o->text, "UTF-8 text: measure what a lossy mode does to the perplexity on it");
     compress->add_option("--context", o->context, "Tokens a window of the text (default: 2048 or the model's own limit)")->check(CLI::Range(2u, 1u << 20));
     compress->add_option("--eval-samples", o->samples, "Windows to evaluate, evenly spread over the text (default: all)")->check(CLI::PositiveNumber);
+    compress->add_option("--adapter", o->adapter, "PEFT folder of the adapter that FT was merged from: replayed instead of recovered");
+    compress->add_option("--export-adapter", o->export_adapter, "Write the recovered adapter as a PEFT folder");
     compress->add_option("--form", o->form, "One file or a folder")->check(CLI::IsMember({"file", "dir"}));
     compress->add_option("--sign-key", o->sign_key, "Sign with this private key (tenpak artifact keygen makes one)");
     compress->add_option("--passphrase-file", o->passphrase_file, "File with the key's passphrase");
@@ -226,6 +302,7 @@ void add_delta(CLI::App& app, Context& ctx) {
     reconstruct->add_option("X", o->artifact, "The .tnpk")->required();
     reconstruct->add_option("-o,--output", o->output, "New folder for the rebuilt model")->required();
     reconstruct->add_option("--verify", o->verify, "stored: hashes of what is stored; full: also SHA-256 of every rebuilt file")->check(CLI::IsMember({"stored", "full"}));
+    reconstruct->add_flag("--merge", o->merge, "X holds an unmerged adapter: merge it into the base");
     reconstruct->add_flag("--verify-base", o->verify_base, "Hash the base even if hashes of the unchanged files are remembered");
     reconstruct->add_option("--threads", o->threads, "Threads (0: all usable CPUs)");
     reconstruct->callback([&ctx, o] { ctx.run = [&ctx, o] { return run_reconstruct(ctx, *o); }; });

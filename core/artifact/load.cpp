@@ -116,9 +116,9 @@ Result<std::shared_ptr<const ModelSource>> open_model(const fs::path& path, cons
     }
     TENPAK_ASSIGN(auto artifact, Artifact::open(path));
     std::shared_ptr<const ModelSource> base_model;
-    if (artifact->model().base) {
+    if (delta::needs_base(*artifact)) {
         if (base.empty()) {
-            return make_error(ErrorCode::kInvalidArgument, "this artifact is a delta of " + artifact->model().base->id, path.string(), "Name its base with --base");
+            return make_error(ErrorCode::kInvalidArgument, "this artifact is a delta of " + (artifact->model().base ? artifact->model().base->id : "a base"), path.string(), "Name its base with --base");
         }
         TENPAK_ASSIGN(base_model, open_model(base, {}));
         TENPAK_RETURN_IF_ERROR(delta::check_base(*artifact, base_model.get(), false, {}));

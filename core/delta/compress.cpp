@@ -166,8 +166,8 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
     if (!may_lose) hasher.emplace(model, ctx);
 
     auto factors = std::make_shared<FactorMap>();
-    if (options.given_factors != nullptr) {
-        *factors = *options.given_factors;
+    if (base != nullptr && options.adapter != nullptr && !may_lose) {
+        TENPAK_ASSIGN(*factors, replay_factors(*base, model, *pairs, *options.adapter, threads, ctx));
     } else if (may_lose && options.lossy.mode == LossyMode::kLowRank) {
         TENPAK_ASSIGN(*factors, truncate_factors(*base, model, *pairs, options.lossy.rank, threads, ctx));
     } else if (base != nullptr && options.recover_low_rank) {
@@ -320,6 +320,46 @@ Result<CompressReport> compress(const ModelSource& base, const ModelDirectory& f
         return run(&base, fine_tune, &pairs, sink, options, ctx);
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "not enough memory to compress", fine_tune.id());
+    }
+}
+
+namespace {
+
+/// Adds the base to the record that pack() makes.
+class WithBase : public BlockSink {
+   public:
+    WithBase(BlockSink& next, BaseRecord base) : next_(next), base_(std::move(base)) {}
+    Result<BlockId> add_block(const BlockInfo& info, std::span<const std::byte> stored) override { return next_.add_block(info, stored); }
+    Status add_file(FileRecord file) override { return next_.add_file(std::move(file)); }
+    Status set_model(ModelRecord model) override {
+        model.codec = "adapter";
+        model.base = std::move(base_);
+        return next_.set_model(std::move(model));
+    }
+
+   private:
+    BlockSink& next_;
+    BaseRecord base_;
+};
+
+}  // namespace
+
+Result<CompressReport> compress_adapter(const ModelSource& base, const PeftAdapter& adapter, BlockSink& sink, const CompressOptions& options, const JobContext& ctx) {
+    try {
+        TENPAK_ASSIGN(const std::vector<LoraTarget> targets, adapter.match(base));
+        std::vector<const TensorInfo*> weights;
+        for (const LoraTarget& t : targets) weights.push_back(&base.tensors()[t.tensor]);
+        BaseCache cache;
+        TENPAK_ASSIGN(const std::vector<Digest> digests, cache.digests(base, weights, false, options.threads, "base", ctx));
+        BaseRecord record;
+        record.id = base.id();
+        record.revision = options.base_revision;
+        for (std::size_t i = 0; i < weights.size(); ++i) record.tensors.emplace(weights[i]->name, digests[i]);
+        TENPAK_ASSIGN(const auto folder, ModelDirectory::open(adapter.path()));  // its config and all else that lies there
+        WithBase with_base(sink, std::move(record));
+        return run(nullptr, *folder, nullptr, with_base, options, ctx);
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "not enough memory to compress", adapter.path().string());
     }
 }
 

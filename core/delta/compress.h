@@ -20,7 +20,7 @@ struct CompressOptions {
     std::string base_revision{};          ///< hub commit where known
     LossyOptions lossy{};                 ///< of compress(): lossless unless told otherwise
     bool recover_low_rank = true;         ///< look for merged adapters
-    const FactorMap* given_factors = nullptr;  ///< of an adapter that is replayed: nothing is looked for then
+    const PeftAdapter* adapter = nullptr; ///< that the fine-tune was merged from: it is replayed instead
 };
 
 struct TensorReport {
@@ -53,6 +53,10 @@ struct CompressReport {
 /// Errors: kMismatch (pair does not fit), kIo, kNoSpace, kCancelled.
 Result<CompressReport> compress(const ModelSource& base, const ModelDirectory& fine_tune, BlockSink& sink,
                                 const CompressOptions& options, const JobContext& ctx);
+
+/// An unmerged adapter as it is, without a prediction; the record names the base and the hashes of the weights that the adapter
+/// belongs to, so that it can be merged into no other. kMismatch where it does not fit the base.
+Result<CompressReport> compress_adapter(const ModelSource& base, const PeftAdapter& adapter, BlockSink& sink, const CompressOptions& options, const JobContext& ctx);
 
 /// The same without a base ("standalone", zstd or raw per block): what `artifact pack` does.
 Result<CompressReport> pack(const ModelDirectory& model, BlockSink& sink, const CompressOptions& options, const JobContext& ctx);

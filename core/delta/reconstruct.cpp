@@ -60,21 +60,6 @@ Result<std::uint64_t> check_records(const BlockSource& source) {
     return total;
 }
 
-bool needs_base(const BlockSource& source) {
-    return std::any_of(source.blocks().begin(), source.blocks().end(), [](const BlockInfo& b) { return !b.base.empty(); });
-}
-
-/// What an unfinished output must be of to be gone on with: the same files of the same blocks.
-std::string identity_of(const BlockSource& blocks) {
-    Sha256 h;
-    const auto add = [&](const std::string& s) { h.update(as_bytes(s + '\n')); };
-    for (const FileRecord& f : blocks.files()) {
-        add(f.path + ' ' + std::to_string(f.size) + ' ' + to_hex(f.sha256));
-        for (const BlockId id : f.blocks) add(to_hex(blocks.blocks()[id].raw_sha256));
-    }
-    return to_hex(h.finish());
-}
-
 std::string short_hex(const Digest& d) { return to_hex(d).substr(0, 12); }
 
 /// Decodes all files in order. `out` empty: nothing is written. Hashes where `hash`.
@@ -138,10 +123,26 @@ Result<ReconstructReport> rebuild(const BlockSource& blocks, const ModelSource* 
 
 }  // namespace
 
+bool needs_base(const BlockSource& source) {
+    return std::any_of(source.blocks().begin(), source.blocks().end(), [](const BlockInfo& b) { return !b.base.empty(); });
+}
+
+/// What an unfinished output must be of to be gone on with: the same files of the same blocks.
+std::string identity_of(const BlockSource& blocks) {
+    Sha256 h;
+    const auto add = [&](const std::string& s) { h.update(as_bytes(s + '\n')); };
+    for (const FileRecord& f : blocks.files()) {
+        add(f.path + ' ' + std::to_string(f.size) + ' ' + to_hex(f.sha256));
+        for (const BlockId id : f.blocks) add(to_hex(blocks.blocks()[id].raw_sha256));
+    }
+    return to_hex(h.finish());
+}
+
 Status check_base(const BlockSource& blocks, const ModelSource* base, bool verify_base, const JobContext& ctx) {
     const auto& record = blocks.model().base;
     const bool needed = needs_base(blocks);
-    if (!needed && (!record || (record->tensors.empty() && record->files.empty()))) return {};
+    // An unmerged adapter names its base and can do without it; where a base is given, it must be that one.
+    if (!needed && (base == nullptr || !record || (record->tensors.empty() && record->files.empty()))) return {};
     if (!record) return malformed("blocks predict from a base that is not recorded", blocks.model().model_id);
     const std::string name = record->id + (record->revision.empty() ? "" : " at " + record->revision);
     if (base == nullptr)

@@ -28,6 +28,8 @@ struct ReconstructReport {
     std::string verified;  ///< "stored" or "full"
 };
 
+/// Whether any block is predicted. An unmerged adapter names a base and needs none.
+bool needs_base(const BlockSource& blocks);
 /// Checks that `base` is the one recorded: per-tensor SHA-256, through the cache of base_cache.h.
 /// kWrongBase names the first tensor that differs and both fingerprints; kInvalidArgument if a base is needed and absent.
 Status check_base(const BlockSource& blocks, const ModelSource* base, bool verify_base, const JobContext& ctx);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/delta/tensor_factors.h"
 
+#include "core/delta/low_rank_adapter.h"
 #include "core/delta/predict.h"
 
 namespace tenpak::delta {
@@ -47,7 +48,44 @@ Result<std::optional<TensorFactors>> recover_tensor(const ModelSource& base, con
     TENPAK_ASSIGN(std::optional<Recovered> r, recover_low_rank(*matrix, options, ctx));
     if (!r) return none;
     TENPAK_ASSIGN(TensorFactors f, prepare_factors(std::move(r->factors)));
+    f.base_tensor = base.tensors()[*pair.base].name;
     return std::optional<TensorFactors>(std::move(f));
+}
+
+Result<FactorMap> replay_factors(const ModelSource& base, const ModelSource& fine_tune, const PairPlan& pairs, const PeftAdapter& adapter, unsigned threads, const JobContext& ctx) {
+    TENPAK_ASSIGN(const std::vector<LoraTarget> targets, adapter.match(base));
+    std::map<std::uint32_t, const LoraTarget*> by_tensor;
+    for (const LoraTarget& t : targets) by_tensor[t.tensor] = &t;
+    FactorMap map;
+    std::uint64_t done = 0;
+    for (const TensorPair& p : pairs.pairs) {
+        TENPAK_RETURN_IF_ERROR(ctx.check());
+        ctx.report({"recover", done++, pairs.pairs.size(), "tensors", fine_tune.tensors()[p.fine_tune].name});
+        const auto matrix = matrix_of(base, fine_tune, p);
+        if (!matrix) continue;
+        std::optional<TensorFactors> f;
+        if (const auto target = by_tensor.find(*p.base); target != by_tensor.end()) {
+            TENPAK_ASSIGN(const LoraMatrices lora, adapter.load(*target->second));
+            TENPAK_ASSIGN(std::optional<Recovered> r, replay_adapter(*matrix, lora, ctx));
+            if (r) {
+                TENPAK_ASSIGN(f, prepare_factors(std::move(r->factors)));
+                f->base_tensor = base.tensors()[*p.base].name;
+            }
+        }
+        if (!f) {
+            TENPAK_ASSIGN(f, recover_tensor(base, fine_tune, p, threads, ctx));
+        }
+        if (f) map.emplace(p.fine_tune, std::move(*f));
+    }
+    return map;
+}
+
+Status export_adapter(const FactorMap& factors, const std::string& base_model, const fs::path& dir) {
+    std::vector<LoraToWrite> modules;
+    for (const auto& [tensor, f] : factors)
+        if (f.base_tensor.ends_with(".weight")) modules.push_back(lora_of(f.factors, f.base_tensor));
+    if (modules.empty()) return make_error(ErrorCode::kNotFound, "no adapter was recovered: the fine-tune is no merged LoRA of this base", dir.string());
+    return write_peft_adapter(dir, modules, base_model, DType::kF32);
 }
 
 Result<FactorMap> recover_factors(const ModelSource& base, const ModelSource& fine_tune, const PairPlan& pairs, unsigned threads, const JobContext& ctx) {
