@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// tenpak delta estimate | compress | reconstruct
+// tenpak delta estimate | compress | reconstruct (find-base: find_base.cpp)
 #include "core/delta/compress.h"
 
 #include <chrono>
@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "app/cli/command.h"
+#include "app/cli/find_base.h"
 #include "core/artifact/artifact.h"
 #include "core/delta/estimate.h"
 #include "core/delta/reconstruct.h"
@@ -190,6 +191,7 @@ void add_delta(CLI::App& app, Context& ctx) {
     reconstruct->add_flag("--verify-base", o->verify_base, "Hash the base even if hashes of the unchanged files are remembered");
     reconstruct->add_option("--threads", o->threads, "Threads (0: all usable CPUs)");
     reconstruct->callback([&ctx, o] { ctx.run = [&ctx, o] { return run_reconstruct(ctx, *o); }; });
+    add_find_base(*group, ctx);
 }
 
 }  // namespace tenpak::cli
