@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// tenpak delta estimate | compress | reconstruct
+// tenpak delta estimate | compress | reconstruct (find-base: find_base.cpp)
 #include "core/delta/compress.h"
 
 #include <chrono>
@@ -10,6 +10,7 @@
 
 #include "app/cli/command.h"
 #include "app/cli/delta_lossy.h"
+#include "app/cli/find_base.h"
 #include "core/artifact/artifact.h"
 #include "core/delta/estimate.h"
 #include "core/delta/merge_adapter.h"
@@ -309,6 +310,7 @@ void add_delta(CLI::App& app, Context& ctx) {
 
     add_delta_archive(*group, ctx);
     add_delta_extract(*group, ctx);
+    add_find_base(*group, ctx);
 }
 
 }  // namespace tenpak::cli

@@ -222,6 +222,62 @@ TEST_F(DeltaCli, UnwritableOutput) {
     expect_refused({"delta", "reconstruct", at("base"), at("x.tnpk"), "-o", at("locked/out")}, 1, "permission");
 }
 
+TEST_F(DeltaCli, FindsTheBase) {
+    test::write_model_pair(dir_ / "models", {});
+    test::write_model_pair(dir_ / "models/deep", {.seed = 5});                 // strangers of the same build
+    test::write_model_pair(dir_ / "other", {.hidden = 96});                    // another shape
+    dir_.write("models/adapter/adapter_config.json", "{}");
+    dir_.write("models/adapter/adapter_model.safetensors", "not a model");
+    dir_.write("models/broken/model.safetensors", "broken");
+    const Outcome o = tenpak({"delta", "find-base", at("models/ft"), at("models"), at("other"), "--json"});
+    ASSERT_EQ(o.code, 0) << o.err;
+    expect_keys(o.json, {"fine_tune", "candidates", "skipped", "best"});
+    EXPECT_EQ(o.json["best"].get<std::string>(), at("models/base"));
+    ASSERT_EQ(o.json["candidates"].size(), 3u);  // base, and both strangers
+    const Json& first = o.json["candidates"][0];
+    expect_keys(first, {"path", "estimated_bits_per_weight", "saved_fraction", "matched_tensors", "tensors", "reason"});
+    EXPECT_EQ(first["path"].get<std::string>(), at("models/base"));
+    EXPECT_EQ(first["matched_tensors"], first["tensors"]);
+    EXPECT_LT(first["estimated_bits_per_weight"].get<double>(), o.json["candidates"][1]["estimated_bits_per_weight"].get<double>());
+    std::map<std::string, std::string> skipped;
+    for (const Json& s : o.json["skipped"]) skipped[s["path"].get<std::string>()] = s["reason"].get<std::string>();
+    EXPECT_EQ(skipped.size(), 5u);
+    EXPECT_EQ(skipped[at("models/ft")], "the fine-tune itself");
+    EXPECT_EQ(skipped[at("models/adapter")], "an adapter, not a model");
+    EXPECT_NE(skipped[at("models/broken")], "");
+    EXPECT_NE(skipped[at("other/base")].find("does not fit"), std::string::npos) << skipped[at("other/base")];
+    // Plain text, one file as the fine-tune, and a folder with nothing.
+    const Outcome text = tenpak({"delta", "find-base", at("models/ft/model.safetensors"), at("models/base"), at("models/ft")});
+    EXPECT_EQ(text.code, 0);
+    EXPECT_NE(text.out.find("best base: " + at("models/base")), std::string::npos) << text.out;
+    std::filesystem::create_directories(dir_ / "empty");
+    const Outcome none = tenpak({"delta", "find-base", at("models/ft"), at("empty"), "--json"});
+    EXPECT_EQ(none.code, 0);
+    EXPECT_TRUE(none.json["best"].is_null());
+    expect_refused({"delta", "find-base", at("models/ft"), at("nowhere")}, 1, "not-found");
+    expect_refused({"delta", "find-base", at("nowhere"), at("models")}, 1, "not-found");
+}
+
+TEST_F(DeltaCli, TellsWhichTensorPredicts) {
+    test::write_model_pair(dir_.path(), {});
+    // The fine-tune lost "model." at the front of its names (as long, so that the header's length stays).
+    auto file = read_tree(dir_ / "ft").at("model.safetensors");
+    for (std::size_t i = file.find("\"model."); i != file.npos && i < 20000; i = file.find("\"model.", i + 1)) file.replace(i, 7, "\"other.");
+    dir_.write("ft/model.safetensors", file);
+    for (const char* verb : {"estimate", "compress"}) {
+        std::vector<std::string> args{"delta", verb, at("base"), at("ft"), "--json"};
+        if (verb[0] == 'c') args.insert(args.end(), {"-o", at("x.tnpk")});
+        const Outcome o = tenpak(args);
+        ASSERT_EQ(o.code, 0) << o.err;
+        for (const Json& t : o.json["tensors"]) {
+            EXPECT_EQ(t["base_tensor"].get<std::string>(), "model." + t["name"].get<std::string>().substr(6));
+            EXPECT_EQ(t["how"], "prefix");
+        }
+    }
+    ASSERT_EQ(tenpak({"delta", "reconstruct", at("base"), at("x.tnpk"), "-o", at("out"), "--verify", "full"}).code, 0);
+    EXPECT_EQ(read_tree(dir_ / "out"), read_tree(dir_ / "ft"));
+}
+
 TEST_F(DeltaCli, FullDisk) {
     test::write_model_pair(dir_.path(), {.layers = 6, .hidden = 128});
     ASSERT_EQ(tenpak({"delta", "compress", at("base"), at("ft"), "-o", at("x.tnpk")}).code, 0);

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "core/delta/choose_base.h"
 #include "core/delta/compress.h"
 #include "core/delta/match_names.h"
 #include "core/delta/match_sketch.h"
@@ -383,7 +384,54 @@ TEST_F(Match, LyingTransformsInAnArtifactAreRefused) {
     EXPECT_EQ(with(std::string(1 << 16, 'x')), ErrorCode::kUnsupported);
 }
 
-TEST(MatchNames, PrefixesAreLearnt) {
+TEST_F(Match, TheBaseIsFoundAmongOthers) {
+    Model stranger = base_model(), other_shape = base_model(), renamed = base_model();
+    unsigned seed = 7000;
+    for (Tensor& t : stranger) t.weights = random_weights(t.weights.size(), ++seed, t.shape.size() == 1 ? 1.0f : 0.0f);
+    for (Tensor& t : other_shape) {
+        t.shape.back() += 8;
+        t.weights = random_weights(std::accumulate(t.shape.begin(), t.shape.end(), std::size_t{1}, std::multiplies<>()), ++seed);
+    }
+    for (Tensor& t : renamed) t.name = "transformer." + t.name;
+    Model cousin = tuned(base_model());  // another fine-tune, further away
+    for (Tensor& t : cousin) t.weights = tuned(t.weights, ++seed, 0.003f);
+    const auto fine = write("ft", tuned(base_model()));
+    const std::vector<std::shared_ptr<const ModelSource>> models{write("stranger", stranger), write("cousin", cousin), write("base", base_model()), write("shape", other_shape), fine, write("renamed", renamed)};
+    auto ranking = choose_base(*fine, {models.begin(), models.begin() + 4}, 2, {});
+    ASSERT_TRUE(ranking.ok());
+    ASSERT_EQ(ranking->size(), 4u);
+    const BaseCandidate& best = ranking->front();
+    EXPECT_EQ(best.candidate, 2u) << best.reason;
+    EXPECT_EQ((*ranking)[1].candidate, 1u);
+    EXPECT_EQ((*ranking)[2].candidate, 0u);
+    EXPECT_NE((*ranking)[2].reason.find("most likely unrelated"), std::string::npos) << (*ranking)[2].reason;
+    EXPECT_EQ((*ranking)[3].candidate, 3u);
+    EXPECT_FALSE((*ranking)[3].fits);
+    EXPECT_EQ(best.matched_tensors, best.tensors);
+    EXPECT_EQ(best.same_name_tensors, fine->tensors().size());
+    EXPECT_NE(best.reason.find("of the sampled weights are equal"), std::string::npos);
+    // What it says is what compressing stores, but for tables and the container.
+    base_ = std::static_pointer_cast<const ModelDirectory>(models[2]);
+    const auto stored = compress(*base_, *fine, blocks_, {}, {});
+    ASSERT_TRUE(stored.ok());
+    EXPECT_NEAR(best.saved_fraction, 1 - static_cast<double>(stored->stored_bytes) / static_cast<double>(stored->raw_bytes), 0.1);
+    EXPECT_GT(best.saved_fraction, 0.4);
+    EXPECT_LT((*ranking)[2].saved_fraction, 0.4);
+    // Renamed it is as good; the fine-tune itself is a copy.
+    ranking = choose_base(*fine, {models.begin() + 4, models.end()}, 1, {});
+    ASSERT_TRUE(ranking.ok());
+    EXPECT_EQ(ranking->front().candidate, 0u);
+    EXPECT_NE(ranking->front().reason.find("a copy"), std::string::npos);
+    EXPECT_EQ(ranking->back().matched_tensors, fine->tensors().size());
+    EXPECT_EQ(ranking->back().same_name_tensors, 0u);
+    EXPECT_NE(ranking->back().reason.find("prefix"), std::string::npos) << ranking->back().reason;
+    EXPECT_TRUE(choose_base(*fine, {}, 1, {})->empty());
+    std::stop_source stop;
+    stop.request_stop();
+    EXPECT_EQ(choose_base(*fine, models, 1, {stop.get_token(), {}}).error().code, ErrorCode::kCancelled);
+}
+
+TEST(MatchNames, LayersAreReplaced) {
     EXPECT_EQ(with_layer("model.layers.12.mlp.weight", 3), "model.layers.3.mlp.weight");
     EXPECT_EQ(with_layer("h.0.attn.weight", 11), "h.11.attn.weight");
     EXPECT_EQ(with_layer("lm_head.weight", 1), std::nullopt);
