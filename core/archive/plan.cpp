@@ -160,7 +160,7 @@ class Planner {
                 if (b == i || stays[i] || !could_fit(*members_[b].model, *members_[i].model)) continue;
                 if (!delta::pair_tensors(*members_[b].model, *members_[i].model).fits) continue;
                 const double bytes = delta_bytes(members_[b].sketch, members_[i].sketch);
-                if (bytes < alone[i] * most) delta[b][i] = bytes;
+                if (bytes < alone[i] * most && bytes < alone_bytes(members_[i].sketch)) delta[b][i] = bytes;
             }
         }
         const BaseChoice choice = choose_bases(alone, delta, stays, age);

@@ -10,9 +10,17 @@
 namespace tenpak::archive {
 namespace {
 
-constexpr std::uint64_t kRunWeights = 256, kRuns = 1024;
-/// What fp16 and bf16 weights without a base take of their bytes, about: sign and mantissa do not compress.
-constexpr double kAlone = 0.75;
+constexpr std::uint64_t kRunWeights = 128;
+/// Models of more tensors: those whose names hash low speak for all small ones.
+constexpr std::size_t kTensors = 2000;
+
+/// Bits of a weight without a base, about: sign and mantissa do not compress, the exponent takes some 2.6.
+double alone_bits(DType t) { return t == DType::kBF16 ? 10.6 : t == DType::kF16 ? 13.6 : 26.6; }
+/// Of the tensor alone, not of the model: two models that differ in one tensor are sampled at the same places elsewhere.
+std::uint64_t runs_of(std::uint64_t weights) {
+    const int size = std::bit_width(weights);
+    return size > 13 ? static_cast<std::uint64_t>(size) - 12 : 1;
+}
 
 bool sampled_type(DType t) { return t == DType::kBF16 || t == DType::kF16 || t == DType::kF32; }
 
@@ -28,28 +36,32 @@ std::string key_of(const TensorInfo& t) {
     return s;
 }
 
+/// From the sampled tensors to the whole model.
+double scaled(const Sketch& model, double bits) {
+    double raw = 0;
+    for (const SketchRun& r : model.runs) raw += r.weight * dtype_bits(r.dtype);
+    return raw > 0 ? bits / raw * static_cast<double>(model.weight_bytes) : static_cast<double>(model.weight_bytes);
+}
+
 }  // namespace
 
 Result<Sketch> sketch(const ModelSource& model, const JobContext& ctx) {
     Sketch out;
     out.weight_bytes = model.weight_bytes();
     std::vector<std::pair<std::string, const TensorInfo*>> tensors;
-    std::uint64_t weights = 0;
     for (const TensorInfo& t : model.tensors()) {
         if (!sampled_type(t.dtype) || t.bytes == 0) continue;
         tensors.emplace_back(key_of(t), &t);
-        weights += t.elements();
     }
     std::sort(tensors.begin(), tensors.end());
-    // Thousands of tiny tensors: those whose names hash low speak for all.
-    const double share = std::min(1.0, static_cast<double>(kRuns) / static_cast<double>(std::max<std::size_t>(tensors.size(), 1)));
+    const double share = tensors.size() <= kTensors ? 1.0 : 0.25;
     Bytes buffer;
     for (const auto& [key, t] : tensors) {
         TENPAK_RETURN_IF_ERROR(ctx.check());
         const std::uint64_t hash = xxh3_64(as_bytes(key));
         if (share < 1 && t->elements() < kRunWeights * 64 && static_cast<double>(hash >> 11) * 0x1p-53 > share) continue;
         const std::uint64_t n = t->elements(), bytes = dtype_bits(t->dtype) / 8;
-        const std::uint64_t fair = (kRuns * n + weights / 2) / weights, runs = std::clamp<std::uint64_t>(fair, 1, std::max<std::uint64_t>(n / kRunWeights, 1));
+        const std::uint64_t runs = runs_of(n);
         for (std::uint64_t r = 0; r < runs; ++r) {
             const std::uint64_t begin = n * r / runs, size = n * (r + 1) / runs - begin, take = std::min(size, kRunWeights);
             std::uint64_t seed = hash + r;
@@ -76,9 +88,8 @@ double delta_bytes(const Sketch& base, const Sketch& model) {
     for (std::size_t i = 0; i < model.runs.size(); ++i) {
         const SketchRun& run = model.runs[i];
         while (b < base.runs.size() && base.runs[b].tensor < run.tensor) ++b;
-        // Equal keys give equal numbers of runs only where the models' sizes agree; what is left over has no counterpart.
         if (b >= base.runs.size() || base.runs[b].tensor != run.tensor || base.runs[b].ordered.size() != run.ordered.size()) {
-            alone += run.weight * dtype_bits(run.dtype);
+            alone += run.weight * alone_bits(run.dtype);
             continue;
         }
         const auto& other = base.runs[b++].ordered;
@@ -93,14 +104,13 @@ double delta_bytes(const Sketch& base, const Sketch& model) {
     }
     for (const double c : classes)
         if (c > 0) bits -= c * std::log2(c / counted);
-    const double spoken = [&] {
-        double s = 0;
-        for (const SketchRun& r : model.runs) s += r.weight * dtype_bits(r.dtype) / 8;
-        return s;
-    }();
-    if (spoken <= 0) return static_cast<double>(model.weight_bytes);
-    const double bytes = std::min((bits + alone * kAlone) / 8, spoken * kAlone);
-    return bytes * static_cast<double>(model.weight_bytes) / spoken;
+    return scaled(model, bits + alone);
+}
+
+double alone_bytes(const Sketch& model) {
+    double bits = 0;
+    for (const SketchRun& r : model.runs) bits += r.weight * alone_bits(r.dtype);
+    return scaled(model, bits);
 }
 
 }  // namespace tenpak::archive

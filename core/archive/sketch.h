@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model in a megabyte: weights sampled at places that depend on tensor names and sizes alone, so that two models of one
+// A model in some megabytes: weights sampled at places that depend on tensor names and sizes alone, so that two models of one
 // architecture are sampled at the same places and compare without being read again. Internal to core/archive.
 #pragma once
 #include <cstdint>
@@ -22,10 +22,12 @@ struct Sketch {
     std::uint64_t weight_bytes = 0;
 };
 
-/// Reads about 1,000 runs of 256 weights. Only bf16, fp16 and fp32 weights are sampled.
+/// Reads some runs of 128 weights of every tensor, more of larger ones. Only bf16, fp16 and fp32 weights are sampled.
 Result<Sketch> sketch(const ModelSource& model, const JobContext& ctx);
 /// Bytes that `model` takes as a delta of `base`, from the entropy of the sampled differences' sizes: good to some tens of
-/// percent, which is enough to tell families apart and to choose among bases. What has no counterpart counts three quarters.
+/// percent, which is enough to tell families apart and to choose among bases. What has no counterpart counts as alone.
 double delta_bytes(const Sketch& base, const Sketch& model);
+/// What it would take without any base, as roughly: a base that gives no less is none.
+double alone_bytes(const Sketch& model);
 
 }  // namespace tenpak::archive

@@ -111,10 +111,8 @@ Result<Entry> store_model(const PlannedDelta& d, Journal& journal, const Options
     }
     step(options, "compressed");
     auto artifact = (*writer)->finish({}, ctx);
-    if (!artifact.ok()) {
-        writer->reset();
-        return give_up(std::move(artifact).error());
-    }
+    writer->reset();  // its temporaries go before the entry counts as stored
+    if (!artifact.ok()) return give_up(std::move(artifact).error());
     step(options, "in-place");
     e.state = State::kStored;
     e.stored_bytes = (*artifact)->stored_bytes();
@@ -130,10 +128,6 @@ namespace {
 /// A run ended between begun and stored. The artifact, where it is in place, was compared already; whether it still is the
 /// original's is looked at anew, as the original may have changed since.
 Status finish_begun(Entry e, Journal& journal, const Options& options, const JobContext& ctx) {
-    fs::path data = e.artifact;
-    data += ".data";
-    remove_stale_temporaries(e.artifact);
-    remove_stale_temporaries(data);
     const auto close = [&]() -> Status {
         e.state = State::kClosed;
         return journal.record(e);
@@ -160,6 +154,10 @@ Status finish_begun(Entry e, Journal& journal, const Options& options, const Job
 }  // namespace
 
 Status finish_interrupted(Entry e, Journal& journal, const Options& options, const JobContext& ctx) {
+    fs::path data = e.artifact;
+    data += ".data";
+    remove_stale_temporaries(e.artifact);
+    remove_stale_temporaries(data);
     switch (e.state) {
         case State::kBegun: return finish_begun(std::move(e), journal, options, ctx);
         case State::kReplacing:

@@ -21,7 +21,7 @@ class DeltaStream : public testing::Test {
     }
     Json run(std::vector<std::string> args, int code = 0) {
         args.push_back("--json");
-        const auto r = test::tenpak(args);
+        const auto r = test::tenpak(args, {}, 600);  // timing takes its time on a busy machine
         EXPECT_EQ(r.code, code) << args[0] << ": " << r.err;
         auto j = parse_json(r.out, "stdout");
         return j.ok() ? *j : Json();
@@ -53,13 +53,13 @@ TEST_F(DeltaStream, QuantizeGivesTheSameFiles) {
 
 TEST_F(DeltaStream, OptimizeMeasuresTheSamePerplexity) {
     const auto sweep = [&](std::vector<std::string> model) {
-        std::vector<std::string> args = {"optimize", "--candidates", "rtn_g128", "--text", text_, "--calibration", other_text_, "--context", "64", "--eval-samples", "2", "--batch", "1", "--max-ppl-delta", "1000"};
+        std::vector<std::string> args = {"optimize", "--candidates", "fp16", "--text", text_, "--calibration", other_text_, "--context", "64", "--eval-samples", "2", "--batch", "1", "--max-ppl-delta", "1000"};
         args.insert(args.begin() + 1, model.begin(), model.end());
         return run(args);
     };
     const Json d = sweep({delta_, "--base", base_}), f = sweep({fine_});
-    ASSERT_EQ(d["candidates"].size(), 2u);
-    for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ(d["candidates"][i]["ppl"], f["candidates"][i]["ppl"]);
+    ASSERT_EQ(d["candidates"].size(), 1u);
+    EXPECT_EQ(d["candidates"][0]["ppl"], f["candidates"][0]["ppl"]);
 }
 
 TEST_F(DeltaStream, ExtractReadsPartOfTheArtifact) {
