@@ -164,7 +164,7 @@ void PairController::open(int which) {
             TENPAK_ASSIGN(auto model, ModelDirectory::open(fs::path(path.toStdString())));
             Opened o;
             o.facts = factsOf(*model);
-            o.fingerprint = QString::fromStdString(delta::pair_tensors(*model, *model).base_fingerprint);
+            o.fingerprint = QString::fromStdString(delta::model_fingerprint(*model));
             o.model = std::move(model);
             return o;
         },

@@ -93,6 +93,12 @@ Result<int> run_inspect(const Context& ctx, const Options& o) {
                        std::to_string(a->blocks().size()) + " chunks, " + (a->is_directory() ? "directory form" : "one file") + ", created " + a->created() + "\n" +
                        (a->model().base ? "needs the base " + a->model().base->id : std::string("needs no base")) + "; signature: " + a->signature_scheme() +
                        (a->signature_scheme() == "none" ? "" : " (tenpak artifact verify checks it)") + "\n";
+    if (!a->model().lossless) {
+        std::string facts;
+        for (const auto& [key, value] : a->model().attestation)
+            if (key != "tool") facts += (facts.empty() ? "LOSSY: " : ", ") + key + " " + value;
+        if (!facts.empty()) text += facts + "\n";
+    }
     for (const auto& [codec, s] : codecs) {
         by_codec[codec] = {{"chunks", s.chunks}, {"stored_bytes", s.stored}, {"raw_bytes", s.raw}};
         text += "  " + codec + ": " + std::to_string(s.chunks) + " chunks, " + size_text(s.raw) + " in " + size_text(s.stored) + "\n";

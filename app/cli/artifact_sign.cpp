@@ -26,7 +26,7 @@ Result<std::string> read_passphrase(const std::string& file) {
 
 OrderedJson to_json(const signing::VerifyReport& r) {
     return {{"intact", r.intact}, {"signature", signature_state_name(r.signature)}, {"scheme", r.scheme}, {"signer", r.signer}, {"trusted", r.trusted},
-            {"lossless_checked", r.lossless_checked}, {"verified", r.verified}, {"files", r.files}, {"chunks", r.chunks}, {"bytes", r.bytes},
+            {"lossless", r.lossless}, {"lossless_checked", r.lossless_checked}, {"rebuilt", r.rebuilt}, {"verified", r.verified}, {"files", r.files}, {"chunks", r.chunks}, {"bytes", r.bytes},
             {"fingerprint", r.fingerprint}, {"problem", r.problem}};
 }
 
@@ -37,7 +37,9 @@ std::string to_text(const std::string& path, const signing::VerifyReport& r) {
     else if (r.signature == signing::SignatureState::kValid && r.trusted && r.signer == r.fingerprint) s += ", by the key that you named, " + r.fingerprint;
     else if (r.signature == signing::SignatureState::kValid && r.trusted) s += ", by " + r.signer + ", key " + r.fingerprint.substr(0, 16) + "…, which you trust";
     else if (r.signature == signing::SignatureState::kValid) s += ", by the key " + r.fingerprint + ", which you have not trusted yet";
-    s += "\n  lossless: " + std::string(r.lossless_checked ? "every file's SHA-256 recomputed" : "not checked (--full rebuilds everything)") + "\n";
+    s += "\n  lossless: ";
+    if (!r.lossless) s += std::string("no, lossy by design; ") + (r.rebuilt ? "every rebuilt file has the recorded SHA-256" : "not rebuilt (--full rebuilds everything)") + "\n";
+    else s += std::string(r.lossless_checked ? "every file's SHA-256 recomputed" : "not checked (--full rebuilds everything)") + "\n";
     if (!r.problem.empty()) s += "  " + r.problem + "\n";
     return s;
 }

@@ -36,7 +36,9 @@ std::string format_percent(double fraction);  ///< "65.5 %"
 
 // One function a file; each adds its subcommand(s) to the parent and sets ctx.run from a callback.
 void add_inspect(CLI::App& app, Context& ctx);
-void add_delta(CLI::App& app, Context& ctx);     ///< estimate, compress, reconstruct
+void add_delta(CLI::App& app, Context& ctx);     ///< estimate, compress, reconstruct, and the two below
+void add_delta_archive(CLI::App& group, Context& ctx);
+void add_delta_extract(CLI::App& group, Context& ctx);
 void add_artifact(CLI::App& app, Context& ctx);  ///< pack, unpack, inspect, diff, keygen, sign, verify
 void add_eval(CLI::App& app, Context& ctx);
 void add_bench(CLI::App& app, Context& ctx);

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "app/cli/command.h"
+#include "app/cli/delta_lossy.h"
 #include "core/artifact/artifact.h"
 #include "core/delta/estimate.h"
 #include "core/delta/reconstruct.h"
@@ -20,20 +21,28 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Options {
-    std::string base, fine_tune, artifact, output, mode = "lossless", form = "file", verify = "stored", sign_key, passphrase_file;
+    std::string base, fine_tune, artifact, output, mode = "lossless", form = "file", verify = "stored", sign_key, passphrase_file, text;
     bool stream = false, verify_base = false;
-    unsigned rank = 0, threads = 0;
+    unsigned rank = 0, threads = 0, context = 0, samples = 0;
 };
 
 std::uint64_t whole(double bytes) { return bytes > 0 ? static_cast<std::uint64_t>(std::llround(bytes)) : 0; }
 
 double saved(double stored, std::uint64_t raw) { return raw > 0 ? 1 - stored / static_cast<double>(raw) : 0; }
 
+/// Where a tensor is not predicted by the base's of the same name, type and shape as it is.
+void add_predictor(OrderedJson& tensor, const std::string& base_tensor, const std::string& how) {
+    if (how.empty()) return;
+    tensor["base_tensor"] = base_tensor;
+    tensor["how"] = how;
+}
+
 OrderedJson to_json(const delta::EstimateSnapshot& s) {
     OrderedJson tensors = OrderedJson::array();
     for (const auto& t : s.tensors) {
         tensors.push_back({{"name", t.name}, {"method", t.method}, {"changed_fraction", t.changed_fraction}, {"raw_bytes", t.raw_bytes},
                            {"estimated_bytes", whole(t.estimated_bytes)}, {"low", whole(t.low)}, {"high", whole(t.high)}, {"complete", t.complete}});
+        add_predictor(tensors.back(), t.base_tensor, t.how);
     }
     return {{"raw_bytes", s.raw_bytes}, {"estimated_bytes", whole(s.estimated_bytes)}, {"low", whole(s.low)}, {"high", whole(s.high)},
             {"saved_fraction", saved(s.estimated_bytes, s.raw_bytes)},
@@ -71,10 +80,28 @@ Result<int> run_estimate(const Context& ctx, const Options& o) {
     return 0;
 }
 
+Result<delta::LossyOptions> lossy_options(const Options& o) {
+    delta::LossyOptions lossy;
+    const auto mode = delta::lossy_mode_from_name(o.mode);
+    if (!mode) return make_error(ErrorCode::kInvalidArgument, "unknown mode " + o.mode);
+    lossy.mode = *mode;
+    if (lossy.mode == delta::LossyMode::kLowRank) {
+        if (o.rank == 0) return make_error(ErrorCode::kInvalidArgument, "--mode lowrank needs --rank", {}, "Give the rank to keep, as 16");
+        lossy.rank = o.rank;
+    } else if (o.rank != 0) {
+        return make_error(ErrorCode::kInvalidArgument, "--rank belongs to --mode lowrank", {}, "Leave it out, or give --mode lowrank");
+    }
+    return lossy;
+}
+
 Result<int> run_compress(const Context& ctx, const Options& o) {
     const auto start = std::chrono::steady_clock::now();
-    if (o.mode != "lossless")
-        return make_error(ErrorCode::kUnsupported, "mode " + o.mode + " is not built yet", {}, "Use --mode lossless");
+    delta::CompressOptions options;
+    options.threads = o.threads;
+    TENPAK_ASSIGN(options.lossy, lossy_options(o));
+    if (!o.text.empty()) {  // before the work, as the passphrase below
+        TENPAK_RETURN_IF_ERROR(File::open(o.text));
+    }
     TENPAK_ASSIGN(const auto base, open_model(o.base));
     TENPAK_ASSIGN(const auto fine, open_fine_tune(o.fine_tune));
     ArtifactOptions artifact_options;
@@ -98,8 +125,6 @@ Result<int> run_compress(const Context& ctx, const Options& o) {
         return {};
     };
     TENPAK_ASSIGN(const auto writer, ArtifactWriter::create(o.output, artifact_options));
-    delta::CompressOptions options;
-    options.threads = o.threads;
     TENPAK_ASSIGN(const delta::CompressReport r, delta::compress(*base, *fine, *writer, options, ctx.job));
     TENPAK_ASSIGN(const auto artifact, writer->finish(signer, ctx.job));
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -110,17 +135,39 @@ Result<int> run_compress(const Context& ctx, const Options& o) {
         methods[method] = bytes;
         method_text += (method_text.empty() ? "" : ", ") + method + " " + format_bytes(static_cast<double>(bytes));
     }
+    OrderedJson tensors = OrderedJson::array();
+    for (const auto& t : r.tensors) {
+        tensors.push_back({{"name", t.name}, {"method", t.method}, {"changed_fraction", t.changed_fraction}, {"raw_bytes", t.raw_bytes}, {"stored_bytes", t.stored_bytes}});
+        if (t.rank > 0) tensors.back()["rank"] = t.rank;
+        add_predictor(tensors.back(), t.base_tensor, t.how);
+    }
     const double bits = r.weights > 0 ? 8.0 * static_cast<double>(stored) / static_cast<double>(r.weights) : 0;
     char bits_text[32];
     std::snprintf(bits_text, sizeof bits_text, "%.3f", bits);
-    print_result(ctx,
-                 {{"output", o.output}, {"raw_bytes", r.raw_bytes}, {"stored_bytes", stored}, {"saved_fraction", saved(static_cast<double>(stored), r.raw_bytes)},
-                  {"bits_per_weight", bits}, {"seconds", seconds}, {"methods", std::move(methods)}, {"lossless", true}, {"max_abs_error", 0.0},
-                  {"files", rebuilt_files}, {"verified", "full"}, {"signature_scheme", artifact->signature_scheme()}},
-                 o.output + ": " + format_bytes(static_cast<double>(stored)) + " of " + format_bytes(static_cast<double>(r.raw_bytes)) + ", " +
-                     format_percent(saved(static_cast<double>(stored), r.raw_bytes)) + " smaller, " + bits_text + " bit per weight, in " + format_duration(seconds) + "\n" +
-                     "by method: " + method_text + "\n" + "lossless: rebuilt and compared, " + std::to_string(rebuilt_files) + " of " + std::to_string(fine->files().size()) +
-                     " files have the same SHA-256");
+    OrderedJson json = {{"output", o.output}, {"raw_bytes", r.raw_bytes}, {"stored_bytes", stored}, {"saved_fraction", saved(static_cast<double>(stored), r.raw_bytes)},
+                        {"bits_per_weight", bits}, {"seconds", seconds}, {"methods", std::move(methods)}, {"lossless", r.lossless}, {"max_abs_error", r.error.max_abs},
+                        {"files", rebuilt_files}, {"verified", "full"}, {"signature_scheme", artifact->signature_scheme()}, {"tensors", std::move(tensors)}};
+    std::string text = o.output + ": " + format_bytes(static_cast<double>(stored)) + " of " + format_bytes(static_cast<double>(r.raw_bytes)) + ", " +
+                       format_percent(saved(static_cast<double>(stored), r.raw_bytes)) + " smaller, " + bits_text + " bit per weight, in " + format_duration(seconds) + "\n" +
+                       "by method: " + method_text + "\n";
+    add_lossy_json(json, r, options.lossy);
+    if (options.lossy.mode == delta::LossyMode::kLossless) {
+        text += "lossless: rebuilt and compared, " + std::to_string(rebuilt_files) + " of " + std::to_string(fine->files().size()) + " files have the same SHA-256";
+        json["perplexity"] = nullptr;
+        json["perplexity_not_measured"] = "lossless: it is the same";
+    } else {
+        PerplexityChange p;
+        if (r.lossless) {
+            p.why_not = "nothing was lost: it is the same";
+        } else {
+            TENPAK_ASSIGN(p, measure_perplexity_change(ctx, {o.base, o.fine_tune, o.output, o.text, o.context, o.samples, o.threads}));
+        }
+        json["perplexity"] = to_json(p);
+        if (!p.why_not.empty()) json["perplexity_not_measured"] = p.why_not;
+        text += lossy_text(r, options.lossy, p) + "\nrebuilt and compared: " + std::to_string(rebuilt_files) + " of " + std::to_string(fine->files().size()) + " files have the SHA-256 recorded" +
+                (r.lossless ? "" : " for the lossy model");
+    }
+    print_result(ctx, json, text);
     return 0;
 }
 
@@ -137,16 +184,18 @@ Result<int> run_reconstruct(const Context& ctx, const Options& o) {
     options.verify_base = o.verify_base;
     TENPAK_ASSIGN(const delta::ReconstructReport r, delta::reconstruct(*view, base.get(), o.output, options, ctx.job));
     const double rate = r.seconds > 0 ? static_cast<double>(r.bytes_written) / r.seconds / 1e9 : 0;
-    print_result(ctx, {{"output", o.output}, {"bytes_written", r.bytes_written}, {"files", r.files}, {"seconds", r.seconds}, {"gb_per_s", rate}, {"verified", r.verified}},
-                 o.output + ": " + std::to_string(r.files) + " files, " + format_bytes(static_cast<double>(r.bytes_written)) + " in " + format_duration(r.seconds) + " (" +
-                     (r.verified == "full" ? "every file's SHA-256 is the original's" : "every stored chunk's SHA-256 checked") + ")");
+    print_result(ctx, {{"output", o.output}, {"bytes_written", r.bytes_written}, {"files", r.files}, {"seconds", r.seconds}, {"gb_per_s", rate}, {"verified", r.verified}, {"resumed_bytes", r.resumed_bytes}, {"lossless", artifact->model().lossless}},
+                 o.output + ": " + std::to_string(r.files) + " files, " + format_bytes(static_cast<double>(r.bytes_written)) +
+                     (r.resumed_bytes > 0 ? ", " + format_bytes(static_cast<double>(r.resumed_bytes)) + " of it kept from an interrupted run," : "") + " in " + format_duration(r.seconds) + " (" +
+                     (r.verified == "full" ? (artifact->model().lossless ? "every file's SHA-256 is the original's" : "every file's SHA-256 is the recorded one") : "every stored chunk's SHA-256 checked") + ")" +
+                     (artifact->model().lossless ? "" : "\nLOSSY by design: these are not the original fine-tune's weights (tenpak artifact inspect says how far off)"));
     return 0;
 }
 
 }  // namespace
 
 void add_delta(CLI::App& app, Context& ctx) {
-    auto* group = app.add_subcommand("delta", "Store a fine-tune as its difference from a base, bit-exactly");
+    auto* group = app.add_subcommand("delta", "Store a fine-tune as its difference from a base");
     group->require_subcommand(1);
     const auto o = std::make_shared<Options>();
 
@@ -161,8 +210,11 @@ void add_delta(CLI::App& app, Context& ctx) {
     compress->add_option("BASE", o->base, "Base model: folder, .safetensors or .tnpk")->required();
     compress->add_option("FT", o->fine_tune, "Fine-tune: folder or .safetensors")->required();
     compress->add_option("-o,--output", o->output, "The .tnpk to write")->required();
-    compress->add_option("--mode", o->mode, "lossless (int8, int4, bit1 and lowrank are not built yet)")->check(CLI::IsMember({"lossless", "int8", "int4", "bit1", "lowrank"}));
-    compress->add_option("--rank", o->rank, "Rank of --mode lowrank");
+    compress->add_option("--mode", o->mode, "lossless (every file bit by bit), or lossy: int8, int4, bit1, lowrank. The result says what was lost")->check(CLI::IsMember({"lossless", "int8", "int4", "bit1", "lowrank"}));
+    compress->add_option("--rank", o->rank, "Rank of --mode lowrank")->check(CLI::Range(1u, 512u));
+    compress->add_option("--text", o->text, "UTF-8 text: measure what a lossy mode does to the perplexity on it");
+    compress->add_option("--context", o->context, "Tokens a window of the text (default: 2048 or the model's own limit)")->check(CLI::Range(2u, 1u << 20));
+    compress->add_option("--eval-samples", o->samples, "Windows to evaluate, evenly spread over the text (default: all)")->check(CLI::PositiveNumber);
     compress->add_option("--form", o->form, "One file or a folder")->check(CLI::IsMember({"file", "dir"}));
     compress->add_option("--sign-key", o->sign_key, "Sign with this private key (tenpak artifact keygen makes one)");
     compress->add_option("--passphrase-file", o->passphrase_file, "File with the key's passphrase");
@@ -177,6 +229,9 @@ void add_delta(CLI::App& app, Context& ctx) {
     reconstruct->add_flag("--verify-base", o->verify_base, "Hash the base even if hashes of the unchanged files are remembered");
     reconstruct->add_option("--threads", o->threads, "Threads (0: all usable CPUs)");
     reconstruct->callback([&ctx, o] { ctx.run = [&ctx, o] { return run_reconstruct(ctx, *o); }; });
+
+    add_delta_archive(*group, ctx);
+    add_delta_extract(*group, ctx);
 }
 
 }  // namespace tenpak::cli

@@ -32,7 +32,7 @@ struct Facts {
     OrderedJson artifact;  ///< null for a folder or a file
 };
 
-Result<Facts> read_facts(const std::string& path) {
+Result<Facts> read_facts(const std::string& path, const std::string& base) {
     Facts f;
     std::error_code ec;
     if (looks_like_artifact(path) && std::filesystem::exists(path, ec)) {
@@ -42,6 +42,10 @@ Result<Facts> read_facts(const std::string& path) {
         f.file_bytes = a->raw_bytes();
         f.artifact = {{"stored_bytes", a->stored_bytes()}, {"codec", a->model().codec}, {"base", a->model().base ? OrderedJson(a->model().base->id) : OrderedJson()},
                       {"signature", a->signature_scheme()}};
+        if (!base.empty()) {  // opening the two together checks that they belong together
+            TENPAK_ASSIGN(const auto together, open_model(path, base));
+            f.artifact["base_fits"] = together->tensors().size() == f.tensors.size();
+        }
         return f;
     }
     TENPAK_ASSIGN(const auto m, ModelDirectory::open(path));
@@ -58,8 +62,8 @@ std::string shape_text(const std::vector<std::uint64_t>& shape) {
     return s.empty() ? "scalar" : s;
 }
 
-Result<int> run(const Context& ctx, const std::string& path) {
-    TENPAK_ASSIGN(const Facts f, read_facts(path));
+Result<int> run(const Context& ctx, const std::string& path, const std::string& base) {
+    TENPAK_ASSIGN(const Facts f, read_facts(path, base));
     std::uint64_t parameters = 0, bytes = 0;
     std::map<DType, std::uint64_t> by_type;
     OrderedJson tensors = OrderedJson::array();
@@ -112,7 +116,9 @@ void add_inspect(CLI::App& app, Context& ctx) {
     auto* cmd = app.add_subcommand("inspect", "What a model is: architecture, parameters, tensors");
     const auto path = std::make_shared<std::string>();
     cmd->add_option("MODEL", *path, "Folder in Hugging Face layout, .safetensors file or .tnpk")->required();
-    cmd->callback([&ctx, path] { ctx.run = [&ctx, path] { return run(ctx, *path); }; });
+    const auto base = std::make_shared<std::string>();
+    cmd->add_option("--base", *base, "Base of a .tnpk that is a delta: checks that it is the recorded one");
+    cmd->callback([&ctx, path, base] { ctx.run = [&ctx, path, base] { return run(ctx, *path, *base); }; });
 }
 
 }  // namespace tenpak::cli

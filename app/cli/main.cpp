@@ -8,6 +8,8 @@
 
 #include "app/cli/command.h"
 #include "app/cli/progress.h"
+#include "core/artifact/artifact.h"
+#include "core/jobs/model_opener.h"
 
 namespace {
 
@@ -20,6 +22,7 @@ void on_signal(int s) { g_signal = s; }
 int main(int argc, char** argv) {
     using namespace tenpak;
     cli::Context ctx;
+    jobs::set_model_opener(open_model);  // sweeps and their workers take a .tnpk with its base, too
     std::error_code ec;
     ctx.program = std::filesystem::read_symlink("/proc/self/exe", ec);
 

@@ -21,7 +21,7 @@ using optimizer::TrialStatus;
 constexpr double kDefaultPplDelta = 2;  // percent: what a 4-bit method of today costs on a usual model
 
 struct Options {
-    std::string model, text, calibration, candidates, hardware, executor = "local", store, record, backend = "cpu";
+    std::string model, base, text, calibration, candidates, hardware, executor = "local", store, record, backend = "cpu";
     bool candidates_given = false, fresh = false;
     optimizer::Limits limits;
     std::uint32_t eval_samples = 0, context = 0, batch = 8;
@@ -53,6 +53,7 @@ Status check(Options& o) {
 Result<jobs::SweepSpec> make_spec(const Options& o) {
     jobs::SweepSpec spec;
     spec.model_path = o.model;
+    spec.base_path = o.base;
     spec.text_path = o.text;
     spec.calibration_path = o.calibration;
     spec.eval_samples = o.eval_samples;
@@ -182,7 +183,8 @@ Result<int> run(Options o, const Context& ctx) {
 void add_optimize(CLI::App& app, Context& ctx) {
     auto o = std::make_shared<Options>();
     CLI::App* c = app.add_subcommand("optimize", "Measure quantization candidates of a model here and name the cheapest that meets your limits");
-    c->add_option("model", o->model, "Model: a folder in Hugging Face layout")->required()->type_name("MODEL");
+    c->add_option("model", o->model, "Model: a folder in Hugging Face layout, or a .tnpk")->required()->type_name("MODEL");
+    c->add_option("--base", o->base, "Base model, where MODEL is a delta: nothing is rebuilt on disk")->type_name("BASE");
     c->add_option("--text", o->text, "Text to measure perplexity on (default: what the model brings in text/)")->type_name("FILE");
     c->add_option("--calibration", o->calibration, "Text to calibrate AWQ and GPTQ with; another one than --text")->type_name("FILE");
     c->add_option("--max-ppl-delta", o->limits.max_ppl_delta, "Perplexity may rise by so many percent over fp16; the upper end of the 95 % interval counts")->type_name("PCT");

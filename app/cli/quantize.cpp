@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "app/cli/command.h"
+#include "core/artifact/artifact.h"
 #include "core/compute/cpu/cpu_backend.h"
 #include "core/quant/export_layout.h"
 #include "core/quant/quantize.h"
@@ -11,7 +12,7 @@ namespace tenpak::cli {
 namespace {
 
 struct Options {
-    std::string model, candidate, output, calibration, layout = "compressed-tensors";
+    std::string model, base, candidate, output, calibration, layout = "compressed-tensors";
 };
 
 // The sample keeps its calibration text beside the models, in text/.
@@ -22,6 +23,20 @@ Result<std::string> calibration_file(const Options& o, const fs::path& model) {
     if (fs::is_regular_file(bundled, ec)) return bundled.lexically_normal().string();
     return make_error(ErrorCode::kInvalidArgument, "candidate " + o.candidate + " needs a calibration text", o.model,
                       "Name one with --calibration FILE: plain text like what the model will see, some 100 kB");
+}
+
+/// What goes into the output beside the weights.
+Result<std::vector<std::string>> side_files_of(const std::string& path, const ModelSource& source) {
+    std::vector<std::string> names;
+    if (const auto* directory = dynamic_cast<const ModelDirectory*>(&source)) {
+        for (const ModelFile& f : directory->files())
+            if (!f.weights) names.push_back(f.path);
+        return names;
+    }
+    TENPAK_ASSIGN(const auto artifact, Artifact::open(path));
+    for (const FileRecord& f : artifact->files())
+        if (!f.path.ends_with(".safetensors")) names.push_back(f.path);
+    return names;
 }
 
 Result<std::vector<model::Token>> read_calibration(const ModelSource& source, const std::string& file) {
@@ -54,7 +69,8 @@ Result<int> run(const Context& ctx, const Options& o) {
     if (!candidate.lossy()) {
         return make_error(ErrorCode::kInvalidArgument, "candidate fp16 is the model itself: there is nothing to quantize", {}, "Name another candidate");
     }
-    TENPAK_ASSIGN(const auto source, ModelDirectory::open(o.model));
+    TENPAK_ASSIGN(const auto source, open_model(o.model, o.base));
+    TENPAK_ASSIGN(const std::vector<std::string> side_files, side_files_of(o.model, *source));
     // An output that cannot be written is refused before minutes of work; the probe vanishes at once.
     TENPAK_RETURN_IF_ERROR([&]() -> Status {
         TENPAK_ASSIGN(const AtomicDirectory probe, AtomicDirectory::create(o.output));
@@ -63,15 +79,11 @@ Result<int> run(const Context& ctx, const Options& o) {
     std::string file;
     std::vector<model::Token> tokens;
     if (candidate.needs_calibration()) {
-        TENPAK_ASSIGN(file, calibration_file(o, source->path()));
+        TENPAK_ASSIGN(file, calibration_file(o, o.model));
         TENPAK_ASSIGN(tokens, read_calibration(*source, file));
     }
     const auto backend = compute::make_cpu_backend();
     TENPAK_ASSIGN(const quant::QuantizedModel m, quant::quantize(source, candidate, tokens, {}, *backend, ctx.job));
-    std::vector<std::string> side_files;
-    for (const ModelFile& f : source->files()) {
-        if (!f.weights) side_files.push_back(f.path);
-    }
     TENPAK_RETURN_IF_ERROR(quant::export_compressed_tensors(*source, side_files, m, o.output, ctx.job));
 
     std::vector<std::string> notes = m.notes;
@@ -99,7 +111,8 @@ Result<int> run(const Context& ctx, const Options& o) {
 void add_quantize(CLI::App& app, Context& ctx) {
     auto o = std::make_shared<Options>();
     CLI::App* sub = app.add_subcommand("quantize", "Quantize a model into a directory that vLLM and transformers load");
-    sub->add_option("model", o->model, "Model directory")->required();
+    sub->add_option("model", o->model, "Model directory or .tnpk")->required();
+    sub->add_option("--base", o->base, "Base model, where the model is a delta: nothing is rebuilt on disk");
     sub->add_option("--candidate,-c", o->candidate, "int8, int8_g128, rtn_g128, awq_g128, awq_g256 or gptq_g128")->required();
     sub->add_option("-o,--output", o->output, "Directory to write; must not exist or be empty")->required();
     sub->add_option("--calibration", o->calibration, "Text that AWQ and GPTQ measure activations on (default: text/calibration.txt beside the model)");

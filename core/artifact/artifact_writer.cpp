@@ -65,7 +65,13 @@ class DataArea {
 class Writer final : public ArtifactWriter {
    public:
     Writer(fs::path path, ArtifactOptions options) : path_(std::move(path)), options_(std::move(options)) {}
-    Status open() { return data_.open(path_, options_.form); }
+    Status open() {
+        fs::path data = path_;
+        data += ".data";
+        remove_stale_temporaries(path_);
+        remove_stale_temporaries(data);
+        return data_.open(path_, options_.form);
+    }
 
     Result<BlockId> add_block(const BlockInfo& info, std::span<const std::byte> stored) override {
         if (info.stored_size != stored.size()) return make_error(ErrorCode::kInvalidArgument, "a block's stored size is not that of its bytes", info.name);

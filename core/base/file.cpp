@@ -2,12 +2,16 @@
 #include "core/base/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
+#include <ctime>
 #include <random>
 
 namespace tenpak {
@@ -97,6 +101,7 @@ Result<AtomicFile> AtomicFile::create(const fs::path& path) {
         f.temp_.clear();
         return errno_error("cannot create", path.string(), e);
     }
+    (void)::flock(f.fd_, LOCK_EX | LOCK_NB);  // for remove_stale_temporaries; a file system without locks keeps its leftovers
     return f;
 }
 AtomicFile::AtomicFile(AtomicFile&& o) noexcept
@@ -130,10 +135,10 @@ Status AtomicFile::write_at(std::uint64_t offset, std::span<const std::byte> d) 
 Status AtomicFile::read_at(std::uint64_t offset, std::span<std::byte> out) const { return pread_all(fd_, offset, out, final_); }
 Status AtomicFile::commit() {
     if (::fsync(fd_) != 0) return errno_error("cannot write to disk", final_.string(), errno);
-    const int rc = ::close(std::exchange(fd_, -1));
-    if (rc != 0) return errno_error("cannot write to disk", final_.string(), errno);
+    // Open, and so locked, until it has its own name: without the lock it would count as stale.
     if (::rename(temp_.c_str(), final_.c_str()) != 0) return errno_error("cannot rename into place", final_.string(), errno);
     temp_.clear();
+    ::close(std::exchange(fd_, -1));
     return fsync_directory(parent_or_dot(final_));
 }
 
@@ -150,14 +155,18 @@ Result<AtomicDirectory> AtomicDirectory::create(const fs::path& path) {
     const fs::path temp = temp_name(p);
     if (::mkdir(temp.c_str(), 0755) != 0) return errno_error("cannot create folder", p.string(), errno);
     d.temp_ = temp;
+    d.fd_ = ::open(temp.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (d.fd_ >= 0) (void)::flock(d.fd_, LOCK_EX | LOCK_NB);
     return d;
 }
-AtomicDirectory::AtomicDirectory(AtomicDirectory&& o) noexcept : final_(std::move(o.final_)), temp_(std::move(o.temp_)) {
+AtomicDirectory::AtomicDirectory(AtomicDirectory&& o) noexcept
+    : fd_(std::exchange(o.fd_, -1)), final_(std::move(o.final_)), temp_(std::move(o.temp_)) {
     o.temp_.clear();
 }
 AtomicDirectory& AtomicDirectory::operator=(AtomicDirectory&& o) noexcept {
     if (this != &o) {
         discard();
+        fd_ = std::exchange(o.fd_, -1);
         final_ = std::move(o.final_);
         temp_ = std::move(o.temp_);
         o.temp_.clear();
@@ -165,16 +174,17 @@ AtomicDirectory& AtomicDirectory::operator=(AtomicDirectory&& o) noexcept {
     return *this;
 }
 void AtomicDirectory::discard() noexcept {
+    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
     if (temp_.empty()) return;
     std::error_code ec;
     fs::remove_all(temp_, ec);
     temp_.clear();
 }
 AtomicDirectory::~AtomicDirectory() { discard(); }
-Status AtomicDirectory::commit() {
+Status sync_folder(const fs::path& dir) {
     std::error_code ec;
-    std::vector<fs::path> folders{temp_};
-    for (fs::recursive_directory_iterator it(temp_, ec), end; !ec && it != end; it.increment(ec)) {
+    std::vector<fs::path> folders{dir};
+    for (fs::recursive_directory_iterator it(dir, ec), end; !ec && it != end; it.increment(ec)) {
         if (it->is_directory(ec)) {
             folders.push_back(it->path());
             continue;
@@ -185,12 +195,69 @@ Status AtomicDirectory::commit() {
         if (fd >= 0) ::close(fd);
         if (!synced) return errno_error("cannot write to disk", it->path().string(), e);
     }
-    if (ec) return errno_error("cannot read the folder", temp_.string(), ec.value());
+    if (ec) return errno_error("cannot read the folder", dir.string(), ec.value());
     for (const auto& f : folders) TENPAK_RETURN_IF_ERROR(fsync_directory(f));
+    return {};
+}
+Status AtomicDirectory::commit() {
+    TENPAK_RETURN_IF_ERROR(sync_folder(temp_));
     // rename(2) replaces an empty folder; one that was filled meanwhile is refused with ENOTEMPTY.
     if (::rename(temp_.c_str(), final_.c_str()) != 0) return errno_error("cannot rename into place", final_.string(), errno);
     temp_.clear();
+    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
     return fsync_directory(parent_or_dot(final_));
+}
+
+namespace {
+
+/// The pid in "NAME.tmp-PID-COUNT-RANDOM" (temp_name), or nothing for other names.
+std::optional<pid_t> temp_owner(std::string_view name, std::string_view final_name) {
+    if (!name.starts_with(final_name)) return std::nullopt;
+    name.remove_prefix(final_name.size());
+    constexpr std::string_view kMark = ".tmp-";
+    if (!name.starts_with(kMark)) return std::nullopt;
+    name.remove_prefix(kMark.size());
+    pid_t pid = 0;
+    unsigned count = 0, random = 0;
+    const char* const end = name.data() + name.size();
+    auto [p, ec] = std::from_chars(name.data(), end, pid);
+    if (ec != std::errc() || p == end || *p != '-' || pid <= 0) return std::nullopt;
+    auto [q, ec2] = std::from_chars(p + 1, end, count);
+    if (ec2 != std::errc() || q == end || *q != '-' || end - q != 9) return std::nullopt;
+    auto [r, ec3] = std::from_chars(q + 1, end, random, 16);
+    if (ec3 != std::errc() || r != end) return std::nullopt;
+    return pid;
+}
+
+/// Whether the owner is gone: its lock is free, and it is no process that has made the name and not yet the lock.
+bool is_stale(const fs::path& path, pid_t owner) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return false;
+    struct stat st{};
+    const bool free = ::fstat(fd, &st) == 0 && st.st_uid == ::geteuid() && ::flock(fd, LOCK_EX | LOCK_NB) == 0;
+    ::close(fd);
+    if (!free || owner == ::getpid()) return false;
+    return (::kill(owner, 0) != 0 && errno == ESRCH) || std::time(nullptr) - st.st_ctim.tv_sec > 60;
+}
+
+}  // namespace
+
+std::size_t remove_stale_temporaries(const fs::path& final_path) noexcept {
+    try {
+        const fs::path p = final_path.has_filename() ? final_path : final_path.parent_path();
+        const std::string name = p.filename().string();
+        std::vector<fs::path> stale;
+        std::error_code ec;
+        for (fs::directory_iterator it(parent_or_dot(p), ec), end; !ec && it != end; it.increment(ec)) {
+            const auto owner = temp_owner(it->path().filename().string(), name);
+            if (owner && is_stale(it->path(), *owner)) stale.push_back(it->path());
+        }
+        std::size_t removed = 0;
+        for (const fs::path& s : stale) removed += fs::remove_all(s, ec) > 0 && !ec ? 1 : 0;
+        return removed;
+    } catch (...) {
+        return 0;  // leftovers cost space, nothing else
+    }
 }
 
 Result<Bytes> read_file(const fs::path& path, std::uint64_t cap) {

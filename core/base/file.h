@@ -88,14 +88,22 @@ class AtomicDirectory {
    private:
     AtomicDirectory() = default;
     void discard() noexcept;
+    int fd_ = -1;  ///< holds the lock that says that the folder is in use
     fs::path final_, temp_;
 };
+
+/// Removes what killed processes left of AtomicFile and AtomicDirectory for this final path: temporaries have names that
+/// nothing else has, and their owner holds a lock on them (flock) that ends with it. What is locked, or was made less
+/// than a minute ago by a process that may still be taking its lock, stays. Returns how many were removed.
+std::size_t remove_stale_temporaries(const fs::path& final_path) noexcept;
 
 /// Whole file; kMalformed when it is larger than `cap`.
 Result<Bytes> read_file(const fs::path& path, std::uint64_t cap = 256u << 20);
 Result<std::string> read_text_file(const fs::path& path, std::uint64_t cap = 256u << 20);
 Status write_file_atomic(const fs::path& path, std::span<const std::byte> data);
 Status fsync_directory(const fs::path& dir);
+/// fsync of every file and folder below it, and of itself.
+Status sync_folder(const fs::path& dir);
 /// Bytes a normal user may still write at `path`'s file system.
 Result<std::uint64_t> free_bytes(const fs::path& path);
 

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/delta/payload.h"
+#include "core/delta/transform.h"
 
 namespace tenpak::delta {
 
@@ -122,10 +123,13 @@ class Planner {
         const TensorInfo& t = model_.tensors()[i];
         done_[i] = true;
         const unsigned bits = dtype_bits(t.dtype);
-        // A multiple of 64 weights fills whole bytes for elements of 4 and 6 bits, too.
-        const std::uint64_t weights = std::max<std::uint64_t>(block_weights_ / 64 * 64, 64);
-        const std::uint64_t step = std::min<std::uint64_t>(weights * bits / 8, kMaxBlockBytes / 64 * 64);
         const TensorPair* pair = pair_of(i);
+        // A multiple of 64 weights fills whole bytes for elements of 4 and 6 bits, too; a transform may need blocks to begin with a group.
+        std::uint64_t group = 64;
+        if (pair != nullptr && !pair->transform.empty())
+            if (const auto transform = parse_transform(pair->transform); transform.ok()) group = std::max(group, transform->group());
+        const std::uint64_t weights = std::max<std::uint64_t>(block_weights_ / group * group, group);
+        const std::uint64_t step = std::min<std::uint64_t>(weights * bits / 8, kMaxBlockBytes / 64 * 64);
         // Where the base's counterpart ends (a vocabulary that grew), a block ends.
         const std::uint64_t predicted = pair == nullptr ? 0 : pair->weights == t.elements() ? t.bytes : pair->weights * bits / 8;
         std::uint32_t n = 0;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/delta/lossy_codecs.h"
 #include "core/delta/low_rank.h"
 #include "core/delta/sparse_codec.h"
 #include "core/delta/weight_coder.h"
@@ -158,8 +159,9 @@ const std::vector<const Codec*>& all_codecs() {
 std::string method_of(const BlockInfo& info) { return info.factors || info.codec == kFactorsCodec ? "lowrank" : info.codec; }
 
 const Codec* find_codec(std::string_view name) {
-    for (const Codec* c : all_codecs())
-        if (c->name() == name) return c;
+    for (const auto* list : {&all_codecs(), &lossy_codecs()})
+        for (const Codec* c : *list)
+            if (c->name() == name) return c;
     return nullptr;
 }
 

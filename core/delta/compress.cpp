@@ -24,12 +24,14 @@ struct Finished {
     Bytes stored;
     std::vector<std::uint64_t> changed;  ///< [piece] elements that differ from the base's (all, without one)
     bool low_rank = false;  ///< predicted with its tensor's factors
+    bool lossy = false;     ///< it does not decode to what was read
+    ErrorSums error;
 };
 
 /// The block, encoded, decoded again and compared: a fault of the encoder must not become a lost model.
-Result<Finished> finish_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block, const TensorFactors* factors) {
+Result<Finished> finish_block(const ModelDirectory& model, const ModelSource* base, const PlannedBlock& block, const TensorFactors* factors, const LossyChoice* choice) {
     try {
-        TENPAK_ASSIGN(EncodedBlock e, encode_block(model, base, block, factors));
+        TENPAK_ASSIGN(EncodedBlock e, encode_block(model, base, block, factors, choice));
         Bytes back(e.raw.size());
         const Status decoded = e.codec->decode(e.stored, e.codec->predicts() ? e.predicted.view() : Prediction{}, back);
         if (!decoded.ok() || std::memcmp(back.data(), e.raw.data(), back.size()) != 0)
@@ -48,6 +50,8 @@ Result<Finished> finish_block(const ModelDirectory& model, const ModelSource* ba
             f.info.factors_weight = e.factors_weight;
         }
         f.low_rank = e.low_rank;
+        f.lossy = e.lossy;
+        f.error = e.error;
         f.stored = std::move(e.stored);
         f.changed = std::move(e.changed);
         return f;
@@ -96,6 +100,42 @@ class FileHasher {
     std::jthread thread_;  // last: it uses the others
 };
 
+/// SHA-256 of every file as it will be rebuilt, where `lossy` blocks are not what was read; in the order of the files.
+Result<std::vector<Digest>> hash_rebuilt(const ModelDirectory& model, const BlockPlan& plan, const std::vector<bool>& lossy,
+                                         const std::function<Result<Bytes>(const PlannedBlock&)>& rebuild, unsigned threads, const JobContext& ctx) {
+    std::vector<Digest> digests;
+    std::uint64_t done = 0;
+    for (const auto& blocks : plan.of_file) {
+        Sha256 hash;
+        const std::function<Result<Bytes>(std::size_t)> work = [&](std::size_t i) -> Result<Bytes> {
+            try {
+                const PlannedBlock& block = plan.blocks[blocks[i]];
+                if (lossy[blocks[i]]) return rebuild(block);
+                Bytes raw;
+                TENPAK_RETURN_IF_ERROR(read_block(model, block, raw));
+                return raw;
+            } catch (const std::bad_alloc&) {
+                return make_error(ErrorCode::kOutOfMemory, "not enough memory to hash files", plan.blocks[blocks[i]].name, "Use fewer threads");
+            }
+        };
+        const std::function<Status(std::size_t, Bytes&&)> next = [&](std::size_t i, Bytes&& rebuilt) -> Status {
+            hash.update(rebuilt);
+            done += rebuilt.size();
+            ctx.report({"hash", done, plan.raw_bytes, "bytes", model.files()[plan.blocks[blocks[i]].file].path});
+            return {};
+        };
+        TENPAK_RETURN_IF_ERROR(parallel_ordered<Bytes>(blocks.size(), threads, 2 * threads, ctx, work, next));
+        digests.push_back(hash.finish());
+    }
+    return digests;
+}
+
+std::string number_text(double v) {
+    char s[32];
+    std::snprintf(s, sizeof s, "%.6g", v);
+    return s;
+}
+
 /// Block ids as the sink gave them, and the report as it grows.
 struct Tally {
     std::vector<BlockId> ids;
@@ -121,14 +161,26 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
     tally.changed.resize(model.tensors().size());
     std::set<std::string> base_tensors, base_files;
     std::uint64_t done = 0;
-    FileHasher hasher(model, ctx);
+    const bool may_lose = base != nullptr && options.lossy.mode != LossyMode::kLossless;
+    std::optional<FileHasher> hasher;
+    if (!may_lose) hasher.emplace(model, ctx);
 
     auto factors = std::make_shared<FactorMap>();
     if (options.given_factors != nullptr) {
         *factors = *options.given_factors;
+    } else if (may_lose && options.lossy.mode == LossyMode::kLowRank) {
+        TENPAK_ASSIGN(*factors, truncate_factors(*base, model, *pairs, options.lossy.rank, threads, ctx));
     } else if (base != nullptr && options.recover_low_rank) {
         TENPAK_ASSIGN(*factors, recover_factors(*base, model, *pairs, threads, ctx));
     }
+    std::vector<LossyChoice> choices;          // [tensor]; empty in lossless mode
+    std::vector<bool> lossy(plan.blocks.size());  // [block]
+    if (may_lose) {
+        TENPAK_ASSIGN(choices, choose_lossy(*base, model, plan, options.lossy, *factors, threads, ctx));
+        if (options.lossy.mode == LossyMode::kLowRank)
+            std::erase_if(*factors, [&](const auto& f) { return choices[f.first].codec.empty(); });
+    }
+    const auto choice_of = [&](const PlannedBlock& block) { return may_lose && block.in_tensor() ? &choices[block.first_tensor()] : nullptr; };
     const auto factors_of = [&](const PlannedBlock& block) -> const TensorFactors* {
         const auto it = block.in_tensor() ? factors->find(block.first_tensor()) : factors->end();
         return it != factors->end() ? &it->second : nullptr;
@@ -155,7 +207,7 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         tally.tensors[tensor].rank = f.factors.rank;
         return id;
     };
-    const std::function<Result<Finished>(std::size_t)> work = [&](std::size_t i) { return finish_block(model, base, plan.blocks[i], factors_of(plan.blocks[i])); };
+    const std::function<Result<Finished>(std::size_t)> work = [&](std::size_t i) { return finish_block(model, base, plan.blocks[i], factors_of(plan.blocks[i]), choice_of(plan.blocks[i])); };
     const std::function<Status(std::size_t, Finished&&)> store = [&](std::size_t i, Finished&& f) -> Status {
         const PlannedBlock& block = plan.blocks[i];
         if (f.low_rank) {
@@ -175,18 +227,35 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
             t.stored_bytes += is_new ? share_of(block, k, f.stored.size()) : 0;
             tally.methods[piece.tensor][method_of(f.info)] += piece.size;
             tally.changed[piece.tensor] += f.changed[k];
+            if (block.pieces.size() == 1) t.error.add(f.error);
         }
+        report.error.add(f.error);
+        lossy[i] = f.lossy;
+        if (f.lossy) report.lossless = false;
         done += block.size;
         ctx.report({"compress", done, plan.raw_bytes, "bytes", block.in_tensor() ? model.tensors()[block.first_tensor()].name : model.files()[block.file].path});
         return {};
     };
     TENPAK_RETURN_IF_ERROR(parallel_ordered<Finished>(plan.blocks.size(), threads, 2 * threads, ctx, work, store));
-    TENPAK_ASSIGN(const std::vector<Digest> hashes, hasher.finish());
+    std::vector<Digest> hashes;
+    if (hasher) {
+        TENPAK_ASSIGN(hashes, hasher->finish());
+    } else {
+        const auto rebuild = [&](const PlannedBlock& block) { return rebuild_lossy(model, *base, block, factors_of(block), choices[block.first_tensor()]); };
+        TENPAK_ASSIGN(hashes, hash_rebuilt(model, plan, lossy, rebuild, threads, ctx));
+    }
 
     ModelRecord record;
     record.model_id = model.id();
     record.codec = base != nullptr ? "delta" : "pack";
-    record.attestation = {{"mode", "lossless"}, {"tool", std::string("tenpak ") + TENPAK_VERSION}};
+    record.lossless = report.lossless;
+    record.attestation = {{"mode", std::string(lossy_mode_name(may_lose ? options.lossy.mode : LossyMode::kLossless))}, {"tool", std::string("tenpak ") + TENPAK_VERSION}};
+    if (may_lose) {
+        record.attestation["max_abs_error"] = number_text(report.error.max_abs);
+        record.attestation["relative_error"] = number_text(report.error.relative());
+        record.attestation["delta_relative_error"] = number_text(report.error.change_relative());
+        if (options.lossy.mode == LossyMode::kLowRank) record.attestation["rank"] = std::to_string(options.lossy.rank);
+    }
     if (base != nullptr) {
         std::vector<const TensorInfo*> needed;
         for (const std::string& name : base_tensors) needed.push_back(base->find(name));
@@ -217,8 +286,14 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
         const TensorInfo& info = model.tensors()[i];
         const TensorPlace place = tensor_place(info.name);
         t.name = info.name;
+        t.weights = info.elements();
+        if (may_lose) t.choice = std::move(choices[i]);
         t.layer = place.layer;
         t.projection = place.projection;
+        if (pairs != nullptr && !pairs->pairs[i].how.empty()) {
+            t.base_tensor = base->tensors()[*pairs->pairs[i].base].name;
+            t.how = pairs->pairs[i].how;
+        }
         std::uint64_t most = 0;
         for (const auto& [method, bytes] : tally.methods[i]) {
             if (bytes <= most) continue;
@@ -239,7 +314,8 @@ Result<CompressReport> run(const ModelSource* base, const ModelDirectory& model,
 Result<CompressReport> compress(const ModelSource& base, const ModelDirectory& fine_tune, BlockSink& sink, const CompressOptions& options,
                                 const JobContext& ctx) {
     try {
-        const PairPlan pairs = pair_tensors(base, fine_tune);
+        const PairPlan pairs = pair_tensors(base, fine_tune, ctx);
+        TENPAK_RETURN_IF_ERROR(ctx.check());
         if (!pairs.fits) return misfit_error(pairs, base, fine_tune);
         return run(&base, fine_tune, &pairs, sink, options, ctx);
     } catch (const std::bad_alloc&) {

@@ -186,6 +186,10 @@ class Run {
             const TensorPlace place = tensor_place(info.name);
             t.layer = place.layer;
             t.projection = place.projection;
+            if (const TensorPair& pair = pairs_.pairs[i]; !pair.how.empty()) {
+                t.base_tensor = base_.tensors()[*pair.base].name;
+                t.how = pair.how;
+            }
             t.raw_bytes = info.bytes;
             t.complete = u.complete();
             const auto grouped = changed_in_group_.find(i);
@@ -283,7 +287,8 @@ Result<EstimateSnapshot> estimate(const ModelSource& base, const ModelDirectory&
     try {
         const auto start = Clock::now();
         const auto seconds = [&] { return std::chrono::duration<double>(Clock::now() - start).count(); };
-        const PairPlan pairs = pair_tensors(base, fine_tune);
+        const PairPlan pairs = pair_tensors(base, fine_tune, ctx);
+        TENPAK_RETURN_IF_ERROR(ctx.check());
         if (!pairs.fits) return misfit_error(pairs, base, fine_tune);
         const std::uint64_t block_weights = CompressOptions{}.block_weights;
         TENPAK_ASSIGN(BlockPlan plan, plan_blocks(fine_tune, &base, &pairs, block_weights));

@@ -18,6 +18,7 @@ struct TensorEstimate {
     std::vector<std::uint64_t> shape;
     int layer = -1;                ///< tensor_place()
     std::string projection;
+    std::string base_tensor, how;  ///< predictor and why it was chosen (pair.h); empty where it is the tensor of the same name, type and shape
     std::string method;            ///< codec that came out smallest so far: "identical", "difference", …; "" = not read yet
     std::uint32_t rank = 0;        ///< of the low-rank term, once it was recovered; 0: none, or not known yet
     double changed_fraction = 0;   ///< of the weights read

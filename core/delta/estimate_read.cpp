@@ -86,15 +86,13 @@ Result<Probe> read_probe(const ModelSource& base, const ModelDirectory& model, c
     p.slices = kProbeSlices;
     p.elements = kProbeWeights;
     std::vector<double> costs;
-    Bytes other;
     for (unsigned i = 0; i < kProbeSlices; ++i) {  // one slice at a random place of each eighth
         const std::uint64_t room = stratum > slice ? stratum - slice : 0;
         const std::uint64_t at = i * stratum + (room > 0 ? random() % room : 0);
         const std::span<std::byte> part(raw.data() + i * slice * size, slice * size);
         TENPAK_RETURN_IF_ERROR(model.read(tensor, at * size, part));
         if (base_tensor == nullptr) continue;
-        const unsigned base_bits = dtype_bits(base_tensor->dtype);
-        TENPAK_RETURN_IF_ERROR(predict_from_base(base, {{base_tensor->name, (pair.base_weight + at) * base_bits / 8, slice * base_bits / 8, false}}, pair.transform, other));
+        TENPAK_ASSIGN(const Bytes other, predict_weights(base, *base_tensor, pair.base_weight + at, slice, pair.transform));
         std::copy(other.begin(), other.end(), predicted.begin() + static_cast<std::ptrdiff_t>(i * slice * size));
         costs.push_back(slice_cost(part, other, size));
     }

@@ -106,6 +106,13 @@ struct Sample {
     std::vector<std::uint32_t> rows;
     Bytes base, fine_tune;
 };
+Result<Sample> take_sample(const MatrixPair& pair);
+/// rms of the rounding error that the sample's weights must have.
+double rounding_noise(const Sample& s, const MatrixPair& pair);
+/// The integer factors that make factors and residual smallest together; none where the product would need more than 16
+/// bits.
+std::optional<Recovered> choose_precision(const MatrixPair& pair, const Sample& sample, const RealFactors& real,
+                                          double noise, const JobContext& ctx);
 /// Entropy of the residual given the keys, with what the tables cost, in bits for all of the sample. Sets nothing.
 struct ResidualCost {
     double bits = 0;

@@ -296,18 +296,29 @@ RealFactors balance(const std::vector<float>& u, const std::vector<float>& v, st
     const Eigen::Map<const MatrixF, 0, Stride> um(u.data(), at(rows), at(rank), Stride(at(k))),
         vm(v.data(), at(columns), at(rank), Stride(at(k)));
     const Matrix ud = um.cast<double>(), vd = vm.cast<double>();
-    // ud = qu ru, vd = qv rv by Cholesky; the SVD of ru rv^T.
+    // ud = qu ru, vd = qv rv by Cholesky.
     const auto triangle = [](const Matrix& m) {
         Eigen::MatrixXd g = m.transpose() * m;
         g.diagonal().array() += g.trace() * 1e-14 + 1e-300;
         return Eigen::MatrixXd(Eigen::LLT<Eigen::MatrixXd>(g).matrixU());
     };
     const Eigen::MatrixXd ru = triangle(ud), rv = triangle(vd);
-    const Eigen::BDCSVD<Eigen::MatrixXd> svd(ru * rv.transpose(), Eigen::ComputeThinU | Eigen::ComputeThinV);
-    const Eigen::VectorXd root = svd.singularValues().cwiseSqrt();
-    // u = qu (left sqrt s) = ud ru^-1 left sqrt(s)
-    const Eigen::MatrixXd a = ru.triangularView<Eigen::Upper>().solve(svd.matrixU()) * root.asDiagonal();
-    const Eigen::MatrixXd b = rv.triangularView<Eigen::Upper>().solve(svd.matrixV()) * root.asDiagonal();
+    // Singular values and left vectors from the eigenvalues of the small product; whatever their error, a b^T below is ru^-1 rv^-T
+    // of ru rv^T exactly, since the left vectors are orthogonal.
+    const Eigen::MatrixXd core = ru * rv.transpose();
+    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(core * core.transpose());
+    const Eigen::Index n = core.rows();
+    Eigen::MatrixXd left(n, n), right(n, n);
+    Eigen::VectorXd singular(n);
+    for (Eigen::Index c = 0; c < n; ++c) {
+        left.col(c) = eigen.eigenvectors().col(n - 1 - c);
+        right.col(c) = core.transpose() * left.col(c);
+        singular(c) = right.col(c).norm();
+        if (singular(c) > 0) right.col(c) /= singular(c);
+    }
+    const Eigen::VectorXd root = singular.cwiseSqrt();
+    const Eigen::MatrixXd a = ru.triangularView<Eigen::Upper>().solve(left) * root.asDiagonal();
+    const Eigen::MatrixXd b = rv.triangularView<Eigen::Upper>().solve(right) * root.asDiagonal();
     RealFactors r;
     r.rows = rows;
     r.columns = columns;
@@ -316,7 +327,7 @@ RealFactors balance(const std::vector<float>& u, const std::vector<float>& v, st
     r.v.resize(std::size_t{columns} * rank);
     Eigen::Map<Matrix>(r.u.data(), at(rows), at(rank)) = ud * a;
     Eigen::Map<Matrix>(r.v.data(), at(columns), at(rank)) = vd * b;
-    r.singular.assign(svd.singularValues().data(), svd.singularValues().data() + rank);
+    r.singular.assign(singular.data(), singular.data() + rank);
     return r;
 }
 

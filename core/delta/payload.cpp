@@ -81,7 +81,7 @@ void DecodeTables::assign(const WeightModel& model) {
         }
         if (t.live.size() == 1) *slot = *(slot - 1) + (1u << 20);  // the slot that no encoder uses
     }
-    context_of.assign(model.keys == KeyKind::kNone ? 1 : model.keys == KeyKind::kGiven ? kPredictionKeys : model.layout.exponents(), 0);
+    context_of.assign(model.keys == KeyKind::kNone ? 1 : model.keys == KeyKind::kGiven ? kKeyRange : model.layout.exponents(), 0);
     for (std::size_t key = 0; key < context_of.size(); ++key) {
         const std::size_t i = key < model.first_key ? 0 : std::min(key - model.first_key, model.context_of.size() - 1);
         context_of[key] = model.context_of[i];

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/delta/predict.h"
 
+#include <algorithm>
+
 #include "core/delta/factor_cache.h"
 #include "core/delta/payload.h"
 #include "core/delta/transform.h"
@@ -42,6 +44,8 @@ Result<std::uint64_t> predicted_size(const std::vector<BaseRange>& ranges, const
     const std::uint64_t from = t.bytes_from(1);
     for (const BaseRange& r : ranges)
         if (r.size % from != 0 || r.offset % from != 0) return malformed("a block's place in the base does not hold whole weights");
+    for (const BaseRange& r : ranges)
+        if (r.offset / from % t.group() != 0) return malformed("a block begins inside a group of the base's quantization");
     size = t.bytes_to(size / from);
     if (size > kMaxBlockBytes) return malformed("a block's place in the base is too large");
     return size;
@@ -77,6 +81,21 @@ Status add_low_rank(const LowRankPredictor& predictor, std::uint64_t first_weigh
     out.bytes.resize(base.size());
     out.keys.resize(base.size() / make_layout(static_cast<unsigned>(kind), 0)->bytes);
     return predictor.predict(first_weight, base, kind, out.bytes, out.keys);
+}
+
+Result<Bytes> predict_weights(const ModelSource& base, const TensorInfo& tensor, std::uint64_t first, std::uint64_t weights, const std::string& transform) {
+    const unsigned bits = dtype_bits(tensor.dtype);
+    Bytes all;
+    if (transform.empty()) {
+        TENPAK_RETURN_IF_ERROR(predict_from_base(base, {{tensor.name, first * bits / 8, weights * bits / 8, false}}, transform, all));
+        return all;
+    }
+    TENPAK_ASSIGN(const Transform t, parse_transform(transform));
+    const std::uint64_t group = t.group(), begin = first / group * group;
+    const std::uint64_t end = std::min(std::max((first + weights + group - 1) / group * group, first + weights), std::max(tensor.elements(), first + weights));
+    TENPAK_RETURN_IF_ERROR(predict_from_base(base, {{tensor.name, begin * bits / 8, (end - begin) * bits / 8, false}}, transform, all));
+    const std::uint64_t skip = t.bytes_to(first - begin);
+    return Bytes(all.begin() + static_cast<std::ptrdiff_t>(skip), all.begin() + static_cast<std::ptrdiff_t>(skip + t.bytes_to(weights)));
 }
 
 Status predict_block(const BlockSource& blocks, const BlockInfo& info, const ModelSource* base, Predicted& out) {

@@ -24,6 +24,9 @@ struct Predicted {
 Result<std::uint64_t> predicted_size(const std::vector<BaseRange>& ranges, const std::string& transform);
 /// The ranges' bytes, one behind the other, each transformed. kWrongBase where the base has no such range. `out` keeps its capacity.
 Status predict_from_base(const ModelSource& base, const std::vector<BaseRange>& ranges, const std::string& transform, Bytes& out);
+/// What a tensor of the base predicts for `weights` weights from `first` on, for samples: groups that the transform needs whole are
+/// read whole. `tensor` is one of the base's.
+Result<Bytes> predict_weights(const ModelSource& base, const TensorInfo& tensor, std::uint64_t first, std::uint64_t weights, const std::string& transform);
 /// `base` (the block's own element type) with the low-rank term added, and the keys that the term gives. `first_weight`: of the block
 /// in the factors' matrix.
 Status add_low_rank(const LowRankPredictor& predictor, std::uint64_t first_weight, FloatKind kind, std::span<const std::byte> base, Predicted& out);

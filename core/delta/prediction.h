@@ -21,7 +21,7 @@ struct Prediction {
     Prediction(std::span<const std::byte> b, std::span<const std::uint8_t> k) : bytes(b), keys(k) {}
 };
 
-inline constexpr unsigned kPredictionKeys = 128;
+inline constexpr unsigned kKeyRange = 128;
 inline constexpr std::uint8_t kMirror = 0x80;
 
 }  // namespace tenpak::delta

@@ -2,11 +2,13 @@
 #include "core/delta/reconstruct.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <limits>
 #include <mutex>
 #include <set>
 
+#include "core/base/partial_directory.h"
 #include "core/base/thread_pool.h"
 #include "core/delta/base_cache.h"
 #include "core/delta/codec.h"
@@ -62,22 +64,35 @@ bool needs_base(const BlockSource& source) {
     return std::any_of(source.blocks().begin(), source.blocks().end(), [](const BlockInfo& b) { return !b.base.empty(); });
 }
 
+/// What an unfinished output must be of to be gone on with: the same files of the same blocks.
+std::string identity_of(const BlockSource& blocks) {
+    Sha256 h;
+    const auto add = [&](const std::string& s) { h.update(as_bytes(s + '\n')); };
+    for (const FileRecord& f : blocks.files()) {
+        add(f.path + ' ' + std::to_string(f.size) + ' ' + to_hex(f.sha256));
+        for (const BlockId id : f.blocks) add(to_hex(blocks.blocks()[id].raw_sha256));
+    }
+    return to_hex(h.finish());
+}
+
 std::string short_hex(const Digest& d) { return to_hex(d).substr(0, 12); }
 
 /// Decodes all files in order. `out` empty: nothing is written. Hashes where `hash`.
-Result<ReconstructReport> rebuild(const BlockSource& blocks, const ModelSource* base, const fs::path& out, bool hash, unsigned threads, std::uint64_t total,
+/// `resumed`: blocks that lie in `out` already are taken where they are right.
+Result<ReconstructReport> rebuild(const BlockSource& blocks, const ModelSource* base, const fs::path& out, bool resumed, bool hash, unsigned threads, std::uint64_t total,
                                   const char* phase, const JobContext& ctx) {
     ReconstructReport report;
+    std::atomic<std::uint64_t> kept{0};
     std::uint64_t done = 0;
     for (const FileRecord& record : blocks.files()) {
         TENPAK_RETURN_IF_ERROR(ctx.check());
-        std::optional<AtomicFile> file;
+        std::optional<PartialFile> file;
         if (!out.empty()) {
             const fs::path path = out / record.path;
             std::error_code ec;
             fs::create_directories(path.parent_path(), ec);
             if (ec) return errno_error("cannot create folder", path.parent_path().string(), ec.value());
-            TENPAK_ASSIGN(file, AtomicFile::create(path));
+            TENPAK_ASSIGN(file, PartialFile::open(path));
         }
         std::vector<std::uint64_t> offsets;
         std::uint64_t at = 0;
@@ -91,8 +106,15 @@ Result<ReconstructReport> rebuild(const BlockSource& blocks, const ModelSource* 
             // New memory for every block would cost about as much as decoding: each page is a fault.
             static thread_local BlockScratch scratch;
             static thread_local Bytes raw;
-            TENPAK_RETURN_IF_ERROR(decode_block(blocks, record.blocks[i], base, scratch, raw));
-            if (file) TENPAK_RETURN_IF_ERROR(file->write_at(offsets[i], raw));
+            const BlockInfo& info = blocks.blocks()[record.blocks[i]];
+            bool there = false;
+            if (resumed) {
+                raw.resize(static_cast<std::size_t>(info.raw_size));
+                there = file->read_earlier(offsets[i], raw) && xxh3_64(raw) == info.raw_xxh3;
+                kept += there ? raw.size() : 0;
+            }
+            if (!there) TENPAK_RETURN_IF_ERROR(decode_block(blocks, record.blocks[i], base, scratch, raw));
+            if (file && !there) TENPAK_RETURN_IF_ERROR(file->write_at(offsets[i], raw));
             return hash ? std::move(raw) : Bytes{};
         };
         const std::function<Status(std::size_t, Bytes&&)> finish = [&](std::size_t i, Bytes&& raw) -> Status {
@@ -105,16 +127,12 @@ Result<ReconstructReport> rebuild(const BlockSource& blocks, const ModelSource* 
         if (hash && sha.finish() != record.sha256)
             return make_error(ErrorCode::kIntegrity, "a rebuilt file differs from the original", record.path, "The artifact is damaged");
         if (file) {
-            TENPAK_RETURN_IF_ERROR(file->commit());
-            if (record.executable) {
-                std::error_code ec;
-                fs::permissions(out / record.path, fs::perms::owner_exec | fs::perms::group_exec | fs::perms::others_exec, fs::perm_options::add, ec);
-                if (ec) return errno_error("cannot make executable", record.path, ec.value());
-            }
+            TENPAK_RETURN_IF_ERROR(file->finish(record.size, record.executable));
         }
         report.bytes_written += record.size;
         ++report.files;
     }
+    report.resumed_bytes = kept;
     return report;
 }
 
@@ -210,13 +228,15 @@ Result<ReconstructReport> reconstruct(const BlockSource& blocks, const ModelSour
         const auto start = Clock::now();
         TENPAK_ASSIGN(const std::uint64_t total, check_records(blocks));
         TENPAK_RETURN_IF_ERROR(check_base(blocks, base, options.verify_base, ctx));
-        TENPAK_ASSIGN(AtomicDirectory directory, AtomicDirectory::create(out));
-        TENPAK_ASSIGN(const std::uint64_t room, free_bytes(directory.path()));
+        remove_stale_temporaries(out);
+        TENPAK_ASSIGN(PartialDirectory directory, PartialDirectory::open(out, identity_of(blocks)));
+        TENPAK_ASSIGN(std::uint64_t room, free_bytes(directory.files()));
+        room += directory.bytes_there();
         if (room < total)
             return make_error(ErrorCode::kNoSpace, "not enough space on the disk: the model needs " + std::to_string(total) + " bytes, " + std::to_string(room) + " are free",
                               out.string(), "Free some space or choose another folder");
         const bool full = options.verify == Verify::kFull;
-        TENPAK_ASSIGN(ReconstructReport report, rebuild(blocks, base, directory.path(), full, options.threads == 0 ? usable_cpus() : options.threads, total, "rebuild", ctx));
+        TENPAK_ASSIGN(ReconstructReport report, rebuild(blocks, base, directory.files(), directory.resumed(), full, options.threads == 0 ? usable_cpus() : options.threads, total, "rebuild", ctx));
         TENPAK_RETURN_IF_ERROR(directory.commit());
         report.verified = full ? "full" : "stored";
         report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
@@ -233,7 +253,7 @@ Result<ReconstructReport> verify_rebuild(const BlockSource& blocks, const ModelS
         const auto start = Clock::now();
         TENPAK_ASSIGN(const std::uint64_t total, check_records(blocks));
         TENPAK_RETURN_IF_ERROR(check_base(blocks, base, options.verify_base, ctx));
-        TENPAK_ASSIGN(ReconstructReport report, rebuild(blocks, base, {}, true, options.threads == 0 ? usable_cpus() : options.threads, total, "verify", ctx));
+        TENPAK_ASSIGN(ReconstructReport report, rebuild(blocks, base, {}, false, true, options.threads == 0 ? usable_cpus() : options.threads, total, "verify", ctx));
         report.bytes_written = 0;
         report.verified = "full";
         report.seconds = std::chrono::duration<double>(Clock::now() - start).count();

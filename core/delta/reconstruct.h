@@ -23,6 +23,7 @@ struct ReconstructOptions {
 
 struct ReconstructReport {
     std::uint64_t bytes_written = 0, files = 0;
+    std::uint64_t resumed_bytes = 0;  ///< of bytes_written: left by a run that was killed, and found right by their XXH3
     double seconds = 0;
     std::string verified;  ///< "stored" or "full"
 };
@@ -31,7 +32,8 @@ struct ReconstructReport {
 /// kWrongBase names the first tensor that differs and both fingerprints; kInvalidArgument if a base is needed and absent.
 Status check_base(const BlockSource& blocks, const ModelSource* base, bool verify_base, const JobContext& ctx);
 
-/// Writes every file into a new folder `out` (AtomicDirectory: nothing is left behind on failure).
+/// Writes every file into a new folder `out`: nothing is left behind on failure or cancel. After kill -9 an unfinished
+/// folder stays (PartialDirectory), and the next call with the same artifact and `out` goes on from its blocks.
 Result<ReconstructReport> reconstruct(const BlockSource& blocks, const ModelSource* base, const fs::path& out,
                                       const ReconstructOptions& options, const JobContext& ctx);
 /// Decodes everything and compares SHA-256 of every file with the record, writing nothing.

@@ -2,7 +2,6 @@
 #include "core/delta/tensor_factors.h"
 
 #include "core/delta/predict.h"
-#include "core/delta/transform.h"
 
 namespace tenpak::delta {
 
@@ -20,12 +19,11 @@ std::optional<MatrixPair> matrix_of(const ModelSource& base, const ModelSource& 
     m.read = [&base, &fine_tune, &t, &b, pair](std::uint64_t offset, std::span<std::byte> from, std::span<std::byte> to) -> Status {
         TENPAK_RETURN_IF_ERROR(fine_tune.read(t, offset, to));
         const unsigned bits = dtype_bits(b.dtype);
-        const std::uint64_t first = offset * 8 / dtype_bits(t.dtype), weights = to.size() * 8 / dtype_bits(t.dtype);
-        if (pair.transform.empty()) return base.read(b, (pair.base_weight + first) * bits / 8, from);
-        TENPAK_ASSIGN(const Transform transform, parse_transform(pair.transform));
-        Bytes before(weights * bits / 8);
-        TENPAK_RETURN_IF_ERROR(base.read(b, (pair.base_weight + first) * bits / 8, before));
-        return apply_transform(transform, pair.base_weight + first, before, from);
+        const std::uint64_t first = pair.base_weight + offset * 8 / dtype_bits(t.dtype), weights = to.size() * 8 / dtype_bits(t.dtype);
+        if (pair.transform.empty()) return base.read(b, first * bits / 8, from);
+        TENPAK_ASSIGN(const Bytes predicted, predict_weights(base, b, first, weights, pair.transform));
+        std::copy(predicted.begin(), predicted.end(), from.begin());
+        return {};
     };
     return m;
 }

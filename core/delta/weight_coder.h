@@ -37,7 +37,8 @@ class WeightEncoder {
     /// False: cost() is infinite and write() must not be called (see encode_weights).
     bool possible() const { return cost_.data_bytes < 1e300; }
     const WeightCost& cost() const { return cost_; }
-    void write(Bytes& out) const;
+    /// `lanes`: number of coder states, a power of two up to kMaxLanes; 0: as many as pay. Others are for tests.
+    void write(Bytes& out, unsigned lanes = 0) const;
 
    private:
     struct Analysis;

@@ -52,7 +52,7 @@ struct Decoder {
             std::uint32_t c = 0;
             if constexpr (kKeys != KeyKind::kNone) {
                 const std::uint32_t b = predicted[lane] = load_weight<Word>(prediction.bytes.data(), at.weight + lane) >> l.dropped;
-                if constexpr (kKeys == KeyKind::kGiven) c = t.context_of[prediction.keys[at.weight + lane] & (kPredictionKeys - 1)];
+                if constexpr (kKeys == KeyKind::kGiven) c = t.context_of[prediction.keys[at.weight + lane] & (kKeyRange - 1)];
                 else c = t.context_of[(b & magnitude) >> l.mantissa];
             }
             const std::uint32_t x = state[lane], slot = t.slots[c << p.precision | (x & slot_mask)];

@@ -78,8 +78,8 @@ HWY_INLINE __m512i Lookup(const std::uint16_t* table, __m512i index, __mmask32 b
     return _mm512_mask_mov_epi16(half, bit7, _mm512_mask_mov_epi16(third, bit6, fourth));
 }
 
-/// kKeyRange: entries of the context table, 64, 128 or 256. kIntervals: distinct intervals, at most.
-template <KeyKind kKeys, unsigned kKeyRange, unsigned kIntervals, unsigned kGroups>
+/// kKeyEntries: entries of the context table, 64, 128 or 256. kIntervals: distinct intervals, at most.
+template <KeyKind kKeys, unsigned kKeyEntries, unsigned kIntervals, unsigned kGroups>
 HWY_NOINLINE void Rounds(const BulkTables& t, const BulkInput& in, DecodePosition& at) {
     constexpr bool kPredicted = kKeys != KeyKind::kNone;
     const std::byte* word = at.word;
@@ -125,11 +125,11 @@ HWY_NOINLINE void Rounds(const BulkTables& t, const BulkInput& in, DecodePositio
                 mirror[g] = _mm512_test_epi16_mask(key, bit7);
             } else {
                 key = _mm512_srl_epi16(_mm512_andnot_si512(sign, prediction[g]), mantissa);
-                if constexpr (kKeyRange == 64) key = _mm512_min_epu16(_mm512_subs_epu16(key, first_key), last_entry);
+                if constexpr (kKeyEntries == 64) key = _mm512_min_epu16(_mm512_subs_epu16(key, first_key), last_entry);
             }
-            if constexpr (kKeyRange >= 128) key_bit6 = _mm512_test_epi16_mask(key, bit6);
-            if constexpr (kKeyRange == 256) key_bit7 = _mm512_test_epi16_mask(key, bit7);
-            place = _mm512_or_si512(place, _mm512_sll_epi16(Lookup<kKeyRange>(t.context.data(), key, key_bit6, key_bit7), precision));
+            if constexpr (kKeyEntries >= 128) key_bit6 = _mm512_test_epi16_mask(key, bit6);
+            if constexpr (kKeyEntries == 256) key_bit7 = _mm512_test_epi16_mask(key, bit7);
+            place = _mm512_or_si512(place, _mm512_sll_epi16(Lookup<kKeyEntries>(t.context.data(), key, key_bit6, key_bit7), precision));
         }
         if constexpr (kGather) {
             even[g] = _mm512_i32gather_epi32(_mm512_and_si512(place, low16), slots, 4);
@@ -220,15 +220,15 @@ HWY_NOINLINE void Rounds(const BulkTables& t, const BulkInput& in, DecodePositio
     at.weight = i;
 }
 
-template <KeyKind kKeys, unsigned kKeyRange, unsigned kIntervals>
+template <KeyKind kKeys, unsigned kKeyEntries, unsigned kIntervals>
 void RunWith(const BulkTables& t, const BulkInput& in, DecodePosition& at) {
-    if (t.lanes == 128) Rounds<kKeys, kKeyRange, kIntervals, 4>(t, in, at);
-    else if (t.lanes == 64) Rounds<kKeys, kKeyRange, kIntervals, 2>(t, in, at);
+    if (t.lanes == 128) Rounds<kKeys, kKeyEntries, kIntervals, 4>(t, in, at);
+    else if (t.lanes == 64) Rounds<kKeys, kKeyEntries, kIntervals, 2>(t, in, at);
     else RunVector(t, in, at);
 }
-template <KeyKind kKeys, unsigned kKeyRange>
+template <KeyKind kKeys, unsigned kKeyEntries>
 void RunKeys(const BulkTables& t, const BulkInput& in, DecodePosition& at) {
-    t.intervals <= 64 ? RunWith<kKeys, kKeyRange, 64>(t, in, at) : RunWith<kKeys, kKeyRange, 128>(t, in, at);
+    t.intervals <= 64 ? RunWith<kKeys, kKeyEntries, 64>(t, in, at) : RunWith<kKeys, kKeyEntries, 128>(t, in, at);
 }
 
 inline void RunAvx512(const BulkTables& t, const BulkInput& in, DecodePosition& at) {

@@ -98,7 +98,7 @@ HWY_NOINLINE void VectorRounds(const BulkTables& t, const BulkInput& in, DecodeP
                 V key;
                 if constexpr (kKeys == KeyKind::kGiven) {
                     const V k = hn::PromoteTo(d, hn::LoadU(hn::Rebind<std::uint8_t, D>(), in.keys + i + j));
-                    key = hn::And(k, hn::Set(d, kPredictionKeys - 1));
+                    key = hn::And(k, hn::Set(d, kKeyRange - 1));
                     mirror = hn::ShiftRight<7>(k);
                 } else {
                     key = hn::ShiftRightSame(hn::And(b, magnitude), mantissa);

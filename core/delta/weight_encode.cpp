@@ -163,7 +163,7 @@ struct WeightEncoder::Analysis {
         if (predicted() != nullptr) {
             const bool given = !prediction.keys.empty();
             counts.keys = given ? KeyKind::kGiven : KeyKind::kExponent;
-            const ExponentRange range = given ? ExponentRange{0, kPredictionKeys - 1} : exponent_range(predicted(), weights(), layout);
+            const ExponentRange range = given ? ExponentRange{0, kKeyRange - 1} : exponent_range(predicted(), weights(), layout);
             counts.first_key = range.first;
             counts.weights.assign(range.last - range.first + 1, 0);
             index = std::make_unique_for_overwrite<std::uint32_t[]>(weights());
@@ -195,12 +195,12 @@ WeightEncoder::WeightEncoder(std::span<const std::byte> raw, const Prediction& p
 
 WeightEncoder::~WeightEncoder() { delete analysis_; }
 
-void WeightEncoder::write(Bytes& out) const {
+void WeightEncoder::write(Bytes& out, unsigned lanes) const {
     const Analysis& a = *analysis_;
     const WeightModel& model = a.built.model;
     const EncodeTables tables(model, a.counts);
     const std::size_t n = a.weights();
-    const unsigned lanes = lanes_for(n, cost_.data_bytes);
+    if (lanes == 0) lanes = lanes_for(n, cost_.data_bytes);
     const auto codes = std::make_unique_for_overwrite<std::uint16_t[]>(n);
     map_weights({a.raw.data(), a.predicted(), n, a.layout, a.layout.mantissa - a.counts.absolute.k(), a.index.get(), tables.code_of.data(), tables.absolute_code.data(),
                  tables.stride, codes.get(), a.distance.get()});

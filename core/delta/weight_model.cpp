@@ -231,7 +231,7 @@ ContextTable make_table(Builder& builder, const Group& g, unsigned precision) {
 
 void assign_contexts(WeightModel& model, const std::vector<Group>& groups, const FineCounts& counts) {
     if (counts.keys == KeyKind::kGiven) {
-        model.context_of.assign(kPredictionKeys, 0);
+        model.context_of.assign(kKeyRange, 0);
         for (std::size_t c = 0; c < groups.size(); ++c)
             for (const std::uint16_t row : groups[c].rows) model.context_of[counts.first_key + row] = static_cast<std::uint8_t>(c);
         return;

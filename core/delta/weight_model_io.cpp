@@ -143,7 +143,7 @@ bool contexts(Io& io, TableModels& m, WeightModel& model, std::size_t& count) {
     }
     if (model.keys == KeyKind::kGiven) {
         count = io.direct(static_cast<std::uint32_t>(count) - 1, 4) + 1;
-        model.context_of.resize(kPredictionKeys);
+        model.context_of.resize(kKeyRange);
         std::uint8_t previous = 0;
         for (std::uint8_t& c : model.context_of) {
             if (io.bit(m.new_context, c != previous)) c = static_cast<std::uint8_t>(io.direct(c, 4));

@@ -7,6 +7,7 @@
 #include "core/compute/cpu/cpu_backend.h"
 #include "core/evaluate/perplexity.h"
 #include "core/evaluate/timing.h"
+#include "core/jobs/model_opener.h"
 #include "core/jobs/worker_session.h"
 #include "core/model/tokenizer.h"
 #include "core/model/transformer.h"
@@ -83,7 +84,7 @@ Result<optimizer::Trial> run_cpu_trial(const StartMessage& start, WorkerSession&
     const JobContext ctx = session.context();
     session.report("load", 0);
     TENPAK_ASSIGN(const quant::Candidate candidate, quant::find_candidate(start.candidate));
-    TENPAK_ASSIGN(const std::shared_ptr<const ModelSource> source, ModelDirectory::open(spec.model_path));
+    TENPAK_ASSIGN(const std::shared_ptr<const ModelSource> source, open_sweep_model(spec.model_path, spec.base_path));
     TENPAK_ASSIGN(const auto tokenizer, model::load_tokenizer(*source));
     const auto backend = compute::make_cpu_backend();
 

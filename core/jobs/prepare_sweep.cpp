@@ -6,6 +6,7 @@
 #include "core/base/json.h"
 #include "core/base/thread_pool.h"
 #include "core/compute/cpu/cpu_backend.h"
+#include "core/jobs/model_opener.h"
 #include "core/jobs/sweep.h"
 #include "core/model/config.h"
 #include "core/model/tokenizer.h"
@@ -61,7 +62,7 @@ void put_baseline_first(std::vector<std::string>& candidates) {
 Status find_texts(SweepSpec& spec, bool calibrates) {
     const fs::path model = spec.model_path;
     if (spec.text_path.empty()) {
-        const auto found = bundled_text(model, {model.filename().string() + ".txt", "base.txt"});
+        const auto found = bundled_text(model, {(model.extension() == ".tnpk" ? model.stem() : model.filename()).string() + ".txt", "base.txt"});
         if (!found) {
             return make_error(ErrorCode::kInvalidArgument, "no text to measure perplexity on: the model brings none", (model / "text").string(), "Name one with --text FILE");
         }
@@ -83,14 +84,29 @@ Status find_texts(SweepSpec& spec, bool calibrates) {
 
 // Size, time and inode of the weight files (their content would take minutes to hash on a large model), and the texts
 // that decide what is computed in whole.
-Result<std::string> fingerprint(const ModelDirectory& model, const std::vector<Digest>& texts) {
+Result<std::string> fingerprint(const ModelSource& model, const SweepSpec& spec, const std::vector<Digest>& texts) {
     Sha256 h;
     const auto add = [&](const std::string& s) { h.update(as_bytes(s + "\n")); };
-    std::uint32_t weight = 0;
-    for (const ModelFile& f : model.files()) {
-        if (!f.weights) continue;
-        const FileIdentity& id = model.weight_handle(weight++).identity();
-        add(f.path + " " + std::to_string(id.size) + " " + std::to_string(id.mtime_ns) + " " + std::to_string(id.device) + ":" + std::to_string(id.inode));
+    const auto add_file = [&](const std::string& name, const FileIdentity& id) {
+        add(name + " " + std::to_string(id.size) + " " + std::to_string(id.mtime_ns) + " " + std::to_string(id.device) + ":" + std::to_string(id.inode));
+    };
+    const auto add_weights = [&](const ModelDirectory& m) {
+        std::uint32_t weight = 0;
+        for (const ModelFile& f : m.files())
+            if (f.weights) add_file(f.path, m.weight_handle(weight++).identity());
+    };
+    if (const auto* directory = dynamic_cast<const ModelDirectory*>(&model)) {
+        add_weights(*directory);
+    } else {  // an artifact, and the base that it needs: a folder's manifest names all of its content by hash
+        const fs::path path = spec.model_path;
+        std::error_code ec;
+        TENPAK_ASSIGN(const File artifact, File::open(fs::is_directory(path, ec) ? path / "manifest.json" : path));
+        add_file("artifact", artifact.identity());
+        if (!spec.base_path.empty()) {
+            TENPAK_ASSIGN(const auto base, ModelDirectory::open(spec.base_path));
+            add("base");
+            add_weights(*base);
+        }
     }
     for (const char* side : {"config.json", "tokenizer.json"}) {
         const auto bytes = model.read_side_file(side);
@@ -118,8 +134,10 @@ Result<SweepSpec> prepare_sweep(SweepSpec spec) {
         }
         if (spec.backend != "cpu") return make_error(ErrorCode::kUnsupported, "no backend \"" + spec.backend + "\"", {}, "Known: cpu");
 
-        TENPAK_ASSIGN(const auto model, ModelDirectory::open(spec.model_path));
+        TENPAK_ASSIGN(const auto model, open_sweep_model(spec.model_path, spec.base_path));
         std::error_code ec;
+        if (!spec.base_path.empty()) spec.base_path = fs::canonical(spec.base_path, ec).string();
+        if (ec) return errno_error("cannot resolve the base's path", spec.base_path, ec.value());
         spec.model_path = fs::canonical(spec.model_path, ec).string();
         if (ec) return errno_error("cannot resolve the model's path", spec.model_path, ec.value());
         TENPAK_ASSIGN(const model::ModelConfig config, model::read_config(*model));
@@ -141,7 +159,7 @@ Result<SweepSpec> prepare_sweep(SweepSpec spec) {
             return make_error(ErrorCode::kInvalidArgument, "evaluation and calibration text are the same, which would flatter the result", spec.text_path,
                               "Name two different texts with --text and --calibration");
         }
-        TENPAK_ASSIGN(spec.model_fingerprint, fingerprint(*model, digests));
+        TENPAK_ASSIGN(spec.model_fingerprint, fingerprint(*model, spec, digests));
         const compute::CpuFeatures& cpu = compute::cpu_features();
         spec.device = cpu.model + ", " + std::to_string(usable_cpus()) + " cores, " + cpu.instruction_sets();
         return spec;

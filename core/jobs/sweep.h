@@ -17,6 +17,7 @@ namespace tenpak::jobs {
 /// Everything a trial's result depends on. Its canonical JSON's SHA-256 is the identity under which results are reused.
 struct SweepSpec {
     std::string model_path;        ///< absolute
+    std::string base_path;         ///< absolute; of a model that is a delta (model_opener.h), else empty
     std::string text_path;         ///< evaluation text, absolute
     std::string calibration_path;  ///< never the same text as text_path: kInvalidArgument
     std::vector<std::string> candidates;  ///< fp16 is always measured, first

@@ -13,9 +13,11 @@ namespace {
 constexpr std::size_t kMaxCandidates = 10'000, kMaxBatches = 64;
 
 Json to_json(const SweepSpec& s) {
-    return {{"model", s.model_path}, {"text", s.text_path}, {"calibration", s.calibration_path}, {"candidates", s.candidates},
+    Json j = {{"model", s.model_path}, {"text", s.text_path}, {"calibration", s.calibration_path}, {"candidates", s.candidates},
             {"eval_samples", s.eval_samples}, {"context", s.context}, {"batches", s.batches}, {"timing_samples", s.timing_samples},
             {"timing_seconds", s.timing_seconds}, {"backend", s.backend}, {"model_fingerprint", s.model_fingerprint}, {"device", s.device}};
+    if (!s.base_path.empty()) j["base"] = s.base_path;
+    return j;
 }
 
 }  // namespace
@@ -26,6 +28,9 @@ Result<SweepSpec> sweep_spec_from_json(const std::string& json, const std::strin
     TENPAK_ASSIGN(const Json j, parse_json(json, where, {.max_bytes = 4'000'000, .max_depth = 4}));
     SweepSpec s;
     TENPAK_ASSIGN(s.model_path, json_get<std::string>(j, "model", where));
+    if (j.contains("base")) {
+        TENPAK_ASSIGN(s.base_path, json_get<std::string>(j, "base", where));
+    }
     TENPAK_ASSIGN(s.text_path, json_get<std::string>(j, "text", where));
     TENPAK_ASSIGN(s.calibration_path, json_get<std::string>(j, "calibration", where));
     TENPAK_ASSIGN(s.backend, json_get<std::string>(j, "backend", where));

@@ -79,7 +79,9 @@ struct VerifyReport {
     std::string fingerprint;
     std::string public_key; ///< PEM of the key that the signature was valid by: for "Trust this key"
     bool trusted = false;   ///< by --public-key or the trust store; never for an HMAC
-    bool lossless_checked = false;
+    bool lossless = true;   ///< as the manifest says; false: what it rebuilds is by design not the original
+    bool rebuilt = false;   ///< every file was rebuilt, and its SHA-256 is the recorded one
+    bool lossless_checked = false;  ///< both
     bool verified = false;  ///< intact and valid
     std::uint64_t files = 0, chunks = 0, bytes = 0;
     std::string problem;    ///< first thing wrong (or, where nothing is, what could not be checked), one sentence

@@ -108,6 +108,7 @@ Result<VerifyReport> verify_artifact(const fs::path& path, const VerifyRequest& 
         return r;
     }
     r = check_signature(**artifact, request);
+    r.lossless = (*artifact)->model().lossless;
     r.files = (*artifact)->files().size();
     r.chunks = (*artifact)->blocks().size();
     r.bytes = (*artifact)->stored_bytes();
@@ -126,7 +127,8 @@ Result<VerifyReport> verify_artifact(const fs::path& path, const VerifyRequest& 
             r.problem = "what it rebuilds is not what was stored: " + sentence(rebuilt.error());
             return r;
         }
-        r.lossless_checked = true;
+        r.rebuilt = true;
+        r.lossless_checked = r.lossless;
     }
     r.verified = r.signature == SignatureState::kValid;
     return r;

@@ -159,9 +159,9 @@ Write measure_write(const fs::path& folder, std::uint64_t bytes, int passes) {
     return w;
 }
 
-std::string load_average() {
+double load_average() {
     std::ifstream f("/proc/loadavg");
-    std::string one;
+    double one = 0;
     f >> one;
     return one;
 }
@@ -189,11 +189,11 @@ bool measure_pair(const std::string& name, const fs::path& base, const fs::path&
         "\n%s, one thread, GB/s of wall clock (of CPU time): read of base and delta from the page cache %s, SHA-256 "
         "%s, decode to memory %s; load %s\n\n",
         name.c_str(), rate(p.base + p.stored, p.read).c_str(), rate(p.stored, p.sha).c_str(),
-        rate(p.raw, p.decode).c_str(), load_average().c_str());
+        rate(p.raw, p.decode).c_str(), format("%.1f", load_average()).c_str());
     std::printf(
-        "| rebuilt to | threads | write GB/s, fsync s | predicted GB/s | rebuilt GB/s | of the prediction | | of it, "
-        "CPU time | `cp` GB/s (with sync) | of cp | | 7B, derived |\n"
-        "|---|---:|---:|---:|---:|---:|---|---:|---:|---:|---|---:|\n");
+        "| rebuilt to | threads | write GB/s, fsync s | predicted GB/s | rebuilt GB/s | of the prediction | | `cp` "
+        "GB/s (with "
+        "sync) | of `cp` | | 7B, derived | load |\n|---|---:|---:|---:|---:|---:|---|---:|---:|---|---:|---:|\n");
     bool all = true;
     const auto raw = static_cast<double>(p.raw);
     for (const auto& [where, folder] : {std::pair<const char*, fs::path>{"memory", o.memory}, {"disk", o.disk}}) {
@@ -224,25 +224,31 @@ bool measure_pair(const std::string& name, const fs::path& base, const fs::path&
             cp_sync.least(wall_seconds() - start, c.cpu_s);
             fs::remove_all(copy);
         }
+        const double load = load_average();
+        const bool busy = load > 2.5;
         for (unsigned t = 1; t <= 2; ++t) {
             // Reading, hashing, decoding and writing to the page cache are work of the threads; the device is waited
-            // for at the end.
+            // for.
             const double predicted = (p.read.wall + p.sha.wall + p.decode.wall + w.write.wall) / t + w.sync;
             const double predicted_cpu = p.read.cpu + p.sha.cpu + p.decode.cpu + w.write.cpu;
             const Seconds& m = rebuilt[t - 1];
-            const double of_prediction = predicted / m.wall, of_cp = cp.wall / m.wall;
-            const bool near = of_prediction >= .8, third = t == 1 || of_cp >= 1.0 / 3;
+            const double of_prediction = predicted / m.wall, of_prediction_cpu = predicted_cpu / m.cpu;
+            const double of_cp = cp.wall / m.wall, of_cp_cpu = cp.cpu / (m.cpu / t);
+            // Where others keep the cores busy, wall clock says how busy they are: CPU time is what counts then.
+            const bool near = (busy ? of_prediction_cpu : of_prediction) >= .8;
+            const bool third = t == 1 || (busy ? of_cp_cpu : of_cp) >= 1.0 / 3;
             all = all && near && third;
             std::printf(
-                "| %s | %u | %.2f, %.2f | %.2f | %.2f | %.0f %% | %s | %.0f %% | %.2f (%.2f) | %.0f %% | %s | %.1f s "
-                "on %u core%s |\n",
+                "| %s | %u | %.2f, %.2f | %.2f | %.2f | %.0f %% (%.0f %%) | %s | %.2f (%.2f) | %.0f %% (%.0f %%) | %s "
+                "| "
+                "%.1f s (%.1f s) on %u core%s | %.1f |\n",
                 where, t, raw / w.write.wall / 1e9, w.sync, raw / predicted / 1e9, raw / m.wall / 1e9,
-                100 * of_prediction, near ? "PASS" : "**FAIL**", 100 * predicted_cpu / m.cpu, raw / cp.wall / 1e9,
-                raw / cp_sync.wall / 1e9, 100 * of_cp,
+                100 * of_prediction, 100 * of_prediction_cpu, near ? "PASS" : "**FAIL**", raw / cp.wall / 1e9,
+                raw / cp_sync.wall / 1e9, 100 * of_cp, 100 * of_cp_cpu,
                 t == 1  ? ""
                 : third ? "PASS"
                         : "**FAIL**",
-                k7B * m.wall / raw, t, t == 1 ? "" : "s");
+                k7B * m.wall / raw, k7B * m.cpu / t / raw, t, t == 1 ? "" : "s", load);
             std::fflush(stdout);
         }
     }
@@ -280,7 +286,9 @@ int main(int argc, char** argv) {
     std::printf(
         "Predicted: (base and delta read + stored bytes hashed + decoded + written to the page cache) / threads + "
         "fsync, each timed in this run.\n"
-        "At least 80 %% of it, and with two threads at least a third of `cp`, are wanted. 7B: %.1f GB of bf16 at the "
+        "At least 80 %% of it, and with two threads at least a third of `cp`, are wanted; in brackets the same by CPU "
+        "time, which "
+        "decides where the load says that others use the cores. 7B: %.1f GB of bf16 at the "
         "measured rate, derived, not run.\n",
         k7B / 1e9);
     bool ok = true;

@@ -163,7 +163,9 @@ TEST_F(DeltaCli, BadInputIsRefusedInOneLine) {
     // Bad usage.
     expect_refused({"delta", "compress", at("base"), at("ft")}, 2, "invalid-argument");
     expect_refused({"delta", "compress", at("base"), at("ft"), "-o", at("x.tnpk"), "--mode", "magic"}, 2, "invalid-argument");
-    expect_refused({"delta", "compress", at("base"), at("ft"), "-o", at("x.tnpk"), "--mode", "int8"}, 1, "unsupported");
+    expect_refused({"delta", "compress", at("base"), at("ft"), "-o", at("x.tnpk"), "--mode", "lowrank"}, 2, "invalid-argument");
+    expect_refused({"delta", "compress", at("base"), at("ft"), "-o", at("x.tnpk"), "--mode", "int8", "--rank", "8"}, 2, "invalid-argument");
+    expect_refused({"delta", "compress", at("base"), at("ft"), "-o", at("x.tnpk"), "--mode", "int8", "--text", at("nowhere.txt")}, 1, "not-found");
     EXPECT_EQ(entries(), before);
     // Truncated shard.
     const std::string shard = at("ft/model-00002-of-00002.safetensors"), whole = read_tree(dir_ / "ft").at("model-00002-of-00002.safetensors");

@@ -25,7 +25,7 @@ unsigned places() {
 
 class DeltaDamage : public testing::Test {
  protected:
-    void SetUp() override { setenv("XDG_CACHE_HOME", (dir_ / "cache").c_str(), 1); }
+    void SetUp() override { setenv("XDG_CACHE_HOME", cache_.path().c_str(), 1); }
     std::string at(const std::string& name) const { return (dir_ / name).string(); }
     std::set<std::string> entries() const {
         std::set<std::string> s;
@@ -79,7 +79,7 @@ class DeltaDamage : public testing::Test {
         EXPECT_EQ(r.code, 0) << "the undamaged one: " << r.err;
         std::filesystem::remove_all(dir_ / "out");
     }
-    TempDir dir_;
+    TempDir dir_, cache_;  // hashes of the base are remembered in the cache, whatever comes of it
 };
 
 TEST_F(DeltaDamage, FullFineTuneAnywhere) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/delta/codec.h"
+#include "core/delta/lossy_codecs.h"
 #include "core/delta/weight_coder.h"
 #include "core/delta/weight_decode_bulk.h"
 
@@ -16,7 +17,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (size < 2) return 0;
     const unsigned choice = data[0];
     const std::span<const std::byte> payload(reinterpret_cast<const std::byte*>(data + 1), size - 1);
-    const auto& codecs = all_codecs();
+    std::vector<const Codec*> codecs = all_codecs();
+    codecs.insert(codecs.end(), lossy_codecs().begin(), lossy_codecs().end());
     const Codec& codec = *codecs[choice % codecs.size()];
     Bytes raw(4 * (1 + (choice >> 3) * 21)), base(raw.size());
     for (std::size_t i = 0; i < base.size(); ++i) base[i] = static_cast<std::byte>(i * 37 + choice);

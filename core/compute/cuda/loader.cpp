@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdlib>
@@ -39,6 +40,10 @@ struct CudaModule::Impl {
     decltype(&tenpak_cuda_get_device) get_device = nullptr;
     decltype(&tenpak_cuda_copy_bandwidth) copy_bandwidth = nullptr;
     decltype(&tenpak_cuda_rms_norm) rms_norm = nullptr;
+    decltype(&tenpak_cuda_allocate) allocate = nullptr;
+    decltype(&tenpak_cuda_release) release = nullptr;
+    decltype(&tenpak_cuda_copy) copy = nullptr;
+    decltype(&tenpak_cuda_decode_blocks) decode_blocks = nullptr;
     tenpak_cuda_runtime runtime{};
     std::vector<CudaDevice> devices;
 
@@ -71,7 +76,8 @@ Result<std::unique_ptr<CudaModule>> CudaModule::open() {
     if (impl->handle == nullptr) return make_error(ErrorCode::kUnsupported, problem + ": running on the CPU");
     if (!impl->find("tenpak_cuda_abi", impl->abi) || impl->abi() != TENPAK_CUDA_ABI || !impl->find("tenpak_cuda_get_runtime", impl->get_runtime) ||
         !impl->find("tenpak_cuda_get_device", impl->get_device) || !impl->find("tenpak_cuda_copy_bandwidth", impl->copy_bandwidth) ||
-        !impl->find("tenpak_cuda_rms_norm", impl->rms_norm)) {
+        !impl->find("tenpak_cuda_rms_norm", impl->rms_norm) || !impl->find("tenpak_cuda_allocate", impl->allocate) || !impl->find("tenpak_cuda_release", impl->release) ||
+        !impl->find("tenpak_cuda_copy", impl->copy) || !impl->find("tenpak_cuda_decode_blocks", impl->decode_blocks)) {
         return make_error(ErrorCode::kUnsupported, "the CUDA module is of another version of tenpak: running on the CPU");
     }
     ErrorText error{};
@@ -98,6 +104,67 @@ Result<double> CudaModule::copy_bandwidth(int device, std::uint64_t bytes) const
     double rate = 0;
     if (impl_->copy_bandwidth(device, bytes, &rate, error.data(), error.size()) != 0) return make_error(ErrorCode::kInternal, error.data(), "CUDA module");
     return rate;
+}
+
+CudaMemory& CudaMemory::operator=(CudaMemory&& o) noexcept {
+    std::swap(module_, o.module_);
+    std::swap(device_, o.device_);
+    std::swap(memory_, o.memory_);
+    std::swap(bytes_, o.bytes_);
+    return *this;
+}
+
+CudaMemory::~CudaMemory() {
+    if (memory_ != nullptr) module_->impl_->release(device_, memory_, nullptr, 0);
+}
+
+Result<CudaMemory> CudaModule::allocate(int device, std::uint64_t bytes) const {
+    ErrorText error{};
+    CudaMemory m;
+    if (impl_->allocate(device, std::max<std::uint64_t>(bytes, 16), &m.memory_, error.data(), error.size()) != 0)
+        return make_error(ErrorCode::kUnsupported, error.data(), "CUDA module");
+    m.module_ = this;
+    m.device_ = device;
+    m.bytes_ = bytes;
+    return m;
+}
+
+Status CudaModule::upload(CudaMemory& to, std::uint64_t offset, std::span<const std::byte> from) const {
+    if (offset > to.bytes_ || from.size() > to.bytes_ - offset) return make_error(ErrorCode::kInvalidArgument, "an upload does not fit the device memory");
+    ErrorText error{};
+    if (!from.empty() && impl_->copy(to.device_, static_cast<std::byte*>(to.memory_) + offset, from.data(), from.size(), 0, error.data(), error.size()) != 0)
+        return make_error(ErrorCode::kInternal, error.data(), "CUDA module");
+    return {};
+}
+
+Status CudaModule::download(const CudaMemory& from, std::uint64_t offset, std::span<std::byte> to) const {
+    if (offset > from.bytes_ || to.size() > from.bytes_ - offset) return make_error(ErrorCode::kInvalidArgument, "a download goes beyond the device memory");
+    ErrorText error{};
+    if (!to.empty() && impl_->copy(from.device_, to.data(), static_cast<const std::byte*>(from.memory_) + offset, to.size(), 1, error.data(), error.size()) != 0)
+        return make_error(ErrorCode::kInternal, error.data(), "CUDA module");
+    return {};
+}
+
+Result<double> CudaModule::decode_blocks(std::span<const tenpak_weight_block> blocks, const CudaMemory& image, const CudaMemory& predictions, const CudaMemory& keys,
+                                         CudaMemory& output) const {
+    const auto inside = [](std::uint64_t offset, std::uint64_t size, const CudaMemory& m) { return offset <= m.bytes() && size <= m.bytes() - offset; };
+    for (const tenpak_weight_block& b : blocks) {
+        const bool weights = b.kind == TENPAK_BLOCK_WEIGHTS, predicted = b.kind == TENPAK_BLOCK_PREDICTED || (weights && b.keys != TENPAK_KEYS_NONE);
+        const std::uint64_t head = !weights ? (b.kind == TENPAK_BLOCK_STORED ? b.bytes : 0) : tenpak_weight_header_bytes(b.entries, b.contexts, b.keys_count);
+        if (!inside(b.output_offset, b.bytes, output) || !inside(b.image_offset, head, image) || (predicted && !inside(b.prediction_offset, b.bytes, predictions)) ||
+            (weights && !inside(b.words_offset, (std::uint64_t{4} << b.lanes_log2) + 2 * std::uint64_t{b.words}, image)) ||
+            (weights && b.keys == TENPAK_KEYS_GIVEN && !inside(b.keys_offset, b.bytes / b.weight_bytes, keys)))
+            return make_error(ErrorCode::kInvalidArgument, "a block lies outside the device memory");
+    }
+    std::vector<std::uint32_t> status(blocks.size());
+    double seconds = 0;
+    ErrorText error{};
+    if (impl_->decode_blocks(output.device(), blocks.data(), static_cast<std::uint32_t>(blocks.size()), image.get(), predictions.get(), keys.get(), output.get(),
+                             status.data(), &seconds, error.data(), error.size()) != 0)
+        return make_error(ErrorCode::kInternal, error.data(), "CUDA module");
+    for (std::size_t i = 0; i < status.size(); ++i)
+        if (status[i] != 0) return make_error(ErrorCode::kMalformed, "a weights block does not end where it must", "block " + std::to_string(i), "The block is damaged");
+    return seconds;
 }
 
 Status CudaModule::self_test(int device) const {

@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TENPAK_CUDA_ABI 1
+#include "core/compute/cuda/weight_block.h"
+
+#define TENPAK_CUDA_ABI 2
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,6 +32,15 @@ int tenpak_cuda_copy_bandwidth(int32_t index, uint64_t bytes, double* bytes_per_
 /* y[r][c] = x[r][c] / sqrt(mean_c(x[r][c]^2) + eps) * weight[c], bf16 in and out, sums in fp32. Host pointers. */
 int tenpak_cuda_rms_norm(int32_t index, const uint16_t* x, const uint16_t* weight, float eps, uint32_t rows, uint32_t columns, uint16_t* y,
                          char* error, size_t error_size);
+
+/* Device memory. `direction` of a copy: 0 host to device, 1 device to host, 2 within the device. */
+int tenpak_cuda_allocate(int32_t index, uint64_t bytes, void** memory, char* error, size_t error_size);
+int tenpak_cuda_release(int32_t index, void* memory, char* error, size_t error_size);
+int tenpak_cuda_copy(int32_t index, void* to, const void* from, uint64_t bytes, int32_t direction, char* error, size_t error_size);
+/* Decodes blocks (weight_block.h) in device memory, a warp a block: `blocks` on the host, image, predictions, keys and output on the device.
+ * status[i]: 0, or why block i is wrong (weight_warp.h); seconds: of the kernel. The caller has checked that all offsets lie in the buffers. */
+int tenpak_cuda_decode_blocks(int32_t index, const struct tenpak_weight_block* blocks, uint32_t count, const void* image, const void* predictions,
+                              const void* keys, void* output, uint32_t* status, double* seconds, char* error, size_t error_size);
 
 #ifdef __cplusplus
 }

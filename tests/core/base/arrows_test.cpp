@@ -24,6 +24,7 @@ const std::map<std::string, std::vector<std::string>> kArrows = {
     {"core/optimizer", {"core/base"}},
     {"core/jobs", {"core/optimizer", "core/evaluate", "core/quant", "core/delta", "core/model", "core/compute", "core/tensor", "core/base"}},
     {"core/artifact", {"core/delta", "core/quant", "core/model", "core/compute", "core/tensor", "core/base"}},
+    {"core/archive", {"core/artifact", "core/delta", "core/tensor", "core/base"}},
     {"core/signing", {"core/artifact", "core/delta", "core/tensor", "core/base"}},
     {"app", {"core"}},
     {"ui", {"app", "core"}},

@@ -11,7 +11,9 @@ class MemoryBlocks : public BlockSink, public BlockSource {
    public:
     Result<BlockId> add_block(const BlockInfo& info, std::span<const std::byte> stored) override {
         for (BlockId i = 0; i < infos.size(); ++i)
-            if (infos[i].raw_sha256 == info.raw_sha256 && infos[i].codec == info.codec && infos[i].base == info.base) return i;
+            if (infos[i].raw_sha256 == info.raw_sha256 && infos[i].codec == info.codec && infos[i].base == info.base && infos[i].transform == info.transform && infos[i].factors == info.factors &&
+                infos[i].factors_weight == info.factors_weight)
+                return i;
         if (fail_after-- == 0) return make_error(ErrorCode::kNoSpace, "the disk is full", "memory");
         infos.push_back(info);
         bytes.emplace_back(stored.begin(), stored.end());
