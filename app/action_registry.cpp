@@ -18,6 +18,7 @@ const QList<ActionSpec>& actionSpecs() {
         {"artifact.open", "File", TP_TEXT("Open artifact…"), "Ctrl+Shift+O", kAlways, false},
         {"pair.chooseBase", "File", TP_TEXT("Choose base…"), "Ctrl+Shift+B", kAlways, true},
         {"pair.chooseFineTune", "File", TP_TEXT("Choose fine-tune…"), "Ctrl+Shift+F", kAlways, false},
+        {"pair.findBase", "File", TP_TEXT("Find base…"), "Ctrl+Shift+G", kAlways, false},
         {"pair.swap", "File", TP_TEXT("Swap base and fine-tune"), "Ctrl+Shift+X", kAlways, false},
         {"chart.export", "File", TP_TEXT("Export chart…"), "Ctrl+E", kSweep, true},
         {"recent.1", "File", TP_TEXT("Recent project 1"), "Ctrl+Shift+1", kAlways, true},
@@ -48,6 +49,7 @@ const QList<ActionSpec>& actionSpecs() {
         {"run.stop", "Run", TP_TEXT("Stop the job of this page"), "Ctrl+.", kAlways, false},
         {"delta.compress", "Run", TP_TEXT("Compress to .tnpk…"), "", kDelta, true},
         {"delta.rebuild", "Run", TP_TEXT("Rebuild to…"), "", kDelta, false},
+        {"delta.adapter", "Run", TP_TEXT("Export adapter…"), "", kDelta, false},
         {"sweep.start", "Run", TP_TEXT("Start sweep"), "", kSweep, true},
         {"sweep.pause", "Run", TP_TEXT("Pause sweep"), "", kSweep, false},
         {"sweep.export", "Run", TP_TEXT("Export winner…"), "", kSweep, false},
@@ -55,6 +57,7 @@ const QList<ActionSpec>& actionSpecs() {
         {"artifact.trust", "Run", TP_TEXT("Trust this key…"), "", kArtifacts, false},
         {"artifact.rebuild", "Run", TP_TEXT("Rebuild and compare"), "", kArtifacts, false},
         {"artifact.unpack", "Run", TP_TEXT("Unpack…"), "", kArtifacts, false},
+        {"tools.archive", "Tools", TP_TEXT("Archive folder…"), "Ctrl+Shift+A", kAlways, false},
         {"help.contents", "Help", TP_TEXT("Help"), "F1", kAlways, false},
         {"help.keys", "Help", TP_TEXT("Keyboard"), "", kAlways, false},
         {"help.about", "Help", TP_TEXT("About TenPak Studio"), "", kAlways, true},
@@ -88,7 +91,7 @@ QAction* ActionRegistry::action(QLatin1String id) const {
 }
 
 QList<QLatin1String> ActionRegistry::menus() {
-    return {QLatin1String("File"), QLatin1String("Edit"), QLatin1String("View"), QLatin1String("Run"), QLatin1String("Help")};
+    return {QLatin1String("File"), QLatin1String("Edit"), QLatin1String("View"), QLatin1String("Run"), QLatin1String("Tools"), QLatin1String("Help")};
 }
 
 QList<QAction*> ActionRegistry::actionsOfMenu(QLatin1String menu) const {

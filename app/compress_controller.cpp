@@ -87,6 +87,7 @@ void CompressController::compress(const CompressRequest& request, const QString&
     write.key = SigningKeys::toKey(request.signing, passphrase);
     write.model_id = fineTune->id();
     write.rebuild_and_compare = request.rebuildAndCompare;
+    write.model = fineTune;
     JobSpec spec{QStringLiteral("compress"), tr("Compress, %1").arg(QString::fromStdString(fineTune->id()))};
     m_job = m_jobs.start<WriteOutcome>(
         spec, this,
@@ -127,6 +128,8 @@ void CompressController::takeProgress(const WriteProgress& p) {
     for (delta::TensorEstimate& t : next->tensors) {
         const auto it = p.tensors.find(t.name);
         if (it == p.tensors.end() || it->second.raw_bytes < t.raw_bytes) continue;
+        t.method = it->second.method();
+        if (t.method != "lowrank") t.rank = 0;
         t.estimated_bytes = t.low = t.high = static_cast<double>(it->second.stored_bytes);
         t.sampled_fraction = 1;
         t.complete = true;
@@ -143,6 +146,7 @@ void CompressController::takeOutcome(const WriteOutcome& outcome) {
         const auto it = byName.find(t.name);
         if (it == byName.end()) continue;
         t.method = it->second->method;
+        t.rank = it->second->rank;
         t.changed_fraction = it->second->changed_fraction;
         t.estimated_bytes = t.low = t.high = static_cast<double>(it->second->stored_bytes);
         t.sampled_fraction = 1;
@@ -217,5 +221,11 @@ double CompressController::secondsLeft() const {
 double CompressController::bytesPerSecond() const {
     return m_job && m_phase == Phase::kCompressing && std::isfinite(m_job->rate()) ? m_job->rate() : 0;
 }
+QString CompressController::step() const {
+    if (!m_job || m_phase != Phase::kCompressing) return {};
+    const std::string& phase = m_job->progress().phase;
+    return phase.empty() || phase == "compress" ? QString() : jobPhaseText(phase);
+}
+double CompressController::fraction() const { return step().isEmpty() ? m_fraction : std::max(0.0, m_job->fraction()); }
 
 }  // namespace tenpak::app

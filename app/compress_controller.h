@@ -35,7 +35,9 @@ class CompressController : public QObject {
     bool rebuilding() const { return m_rebuildJob && m_rebuildJob->active(); }
     /// The estimate with measured figures filled in as far as they are known.
     const Snapshot& measured() const { return m_measured; }
-    double fraction() const { return m_fraction; }
+    /// What is done beside compressing ("Looking for a merged adapter"); empty while compressing.
+    QString step() const;
+    double fraction() const;        ///< of the step, or of the bytes compressed
     double secondsLeft() const;     ///< negative: not known
     double bytesPerSecond() const;  ///< of raw bytes; 0: not known
     quint64 bytesWritten() const { return m_bytesWritten; }

@@ -24,9 +24,9 @@ DeltaViewState deltaViewState(const PairController& pair, const EstimateControll
         case EstimateController::Phase::kMisfit: s.phase = Phase::kMisfit; break;
     }
     s.secondsLeft = estimate.secondsLeft();
+    s.misfits = estimate.plan().misfits;
     if (s.phase == Phase::kMisfit) {
         const delta::PairPlan& plan = estimate.plan();
-        s.misfits = plan.misfits;
         s.baseFingerprint = QString::fromStdString(plan.base_fingerprint);
         s.fineTuneFingerprint = QString::fromStdString(plan.fine_tune_fingerprint);
         if (pair.base() && pair.fineTune()) s.misfitReason = errorBody(delta::misfit_error(plan, *pair.base(), *pair.fineTune()));
@@ -45,6 +45,7 @@ DeltaViewState deltaViewState(const PairController& pair, const EstimateControll
         case CompressController::Phase::kCompressing:
             s.phase = Phase::kCompressing;
             s.estimate = compress.measured();
+            s.step = compress.step();
             s.fractionWritten = compress.fraction();
             s.bytesPerSecond = compress.bytesPerSecond();
             s.bytesWritten = compress.bytesWritten();

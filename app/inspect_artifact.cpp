@@ -6,10 +6,13 @@
 #include <QLocale>
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "app/format.h"
 #include "app/tensor_model.h"
 #include "core/delta/base_cache.h"
+#include "core/delta/block_plan.h"
+#include "core/delta/codec.h"
 #include "core/delta/reconstruct.h"
 
 namespace tenpak::app {
@@ -30,22 +33,31 @@ std::string fingerprintOf(const std::map<std::string, Digest>& tensors) {
 
 /// "Difference 30, identical 2 tensors": of each tensor the codec of most of its bytes.
 QString howStored(const FileRecord& file, const std::vector<BlockInfo>& blocks) {
-    std::map<std::string, std::map<std::string, std::uint64_t>> byTensor;
+    struct Stored {
+        int tensors = 1;                               // small ones share a block
+        std::map<std::string, std::uint64_t> methods;  // raw bytes
+    };
+    std::map<std::string, Stored> byTensor;
     for (const BlockId id : file.blocks) {
         const BlockInfo& b = blocks[id];
-        const std::string name = b.name.substr(0, b.name.rfind('#'));
-        if (name == file.path && file.blocks.size() > 1) continue;  // the header of a weight file is no tensor
-        byTensor[name][b.codec] += b.raw_size;
+        const delta::BlockOwner owner = delta::block_owner(b.name);
+        if (owner.name == file.path && file.blocks.size() > 1) continue;  // the header of a weight file is no tensor
+        Stored& s = byTensor[std::string(owner.name)];
+        s.tensors = std::max(s.tensors, static_cast<int>(owner.more) + 1);
+        s.methods[delta::method_of(b)] += b.raw_size;
     }
-    if (byTensor.empty()) byTensor[file.path][file.blocks.empty() ? "raw" : blocks[file.blocks.front()].codec] = 1;
+    if (byTensor.empty()) byTensor[file.path].methods[file.blocks.empty() ? "raw" : delta::method_of(blocks[file.blocks.front()])] = 1;
     std::map<std::string, int> counts;
-    for (const auto& [tensor, codecs] : byTensor)
-        ++counts[std::max_element(codecs.begin(), codecs.end(), [](const auto& a, const auto& b) { return a.second < b.second; })->first];
-    if (byTensor.size() == 1) return methodText(counts.begin()->first).toLower();
+    int tensors = 0;
+    for (const auto& [tensor, s] : byTensor) {
+        counts[std::max_element(s.methods.begin(), s.methods.end(), [](const auto& a, const auto& b) { return a.second < b.second; })->first] += s.tensors;
+        tensors += s.tensors;
+    }
+    if (tensors == 1) return methodInSentence(counts.begin()->first);
     std::vector<std::pair<std::string, int>> order(counts.begin(), counts.end());
     std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
     QStringList parts;
-    for (const auto& [codec, n] : order) parts.append(methodText(codec).toLower() + u' ' + QString::number(n));
+    for (const auto& [codec, n] : order) parts.append(methodInSentence(codec) + u' ' + QString::number(n));
     return parts.join(QStringLiteral(", ")) + text(" tensors");
 }
 
@@ -85,7 +97,11 @@ ArtifactDetails describeArtifact(const Artifact& artifact) {
         ArtifactFile row;
         row.path = QString::fromStdString(f.path);
         row.rawBytes = f.size;
-        for (const BlockId b : f.blocks) row.storedBytes += artifact.blocks()[b].stored_size;
+        std::set<BlockId> factors;  // of low-rank terms: they belong to no file, but cost
+        for (const BlockId b : f.blocks) {
+            row.storedBytes += artifact.blocks()[b].stored_size;
+            if (const auto& used = artifact.blocks()[b].factors; used && factors.insert(*used).second) row.storedBytes += artifact.blocks()[*used].stored_size;
+        }
         row.how = howStored(f, artifact.blocks());
         d.files.push_back(std::move(row));
     }

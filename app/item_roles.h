@@ -23,7 +23,8 @@ enum ItemRole {
 enum class Mark { kNone, kWinner, kFront, kDominated, kFails, kBaseline, kQueued, kRunning, kFailed };
 
 namespace TensorColumn {
-enum { kTensor, kShape, kChanged, kMethod, kBits, kRaw, kStored, kCount };
+/// kError: of lossy modes only, else hidden.
+enum { kTensor, kShape, kChanged, kMethod, kBits, kError, kRaw, kStored, kCount };
 }
 namespace CandidateColumn {
 enum { kMark, kCandidate, kPerplexity, kLatency, kThroughput, kMemory, kSmaller, kCost, kVerdict, kCount };

@@ -24,6 +24,8 @@ void JobRun::post(const std::string& key, std::function<void()> onUiThread) cons
 QString jobPhaseText(const std::string& phase) {
     if (phase == "headers" || phase == "open") return Job::tr("Reading headers");
     if (phase == "estimate") return Job::tr("Estimating");
+    if (phase == "find") return Job::tr("Looking for models");
+    if (phase == "recover") return Job::tr("Looking for a merged adapter");
     if (phase == "compress") return Job::tr("Compressing");
     if (phase == "pack") return Job::tr("Packing");
     if (phase == "hash" || phase == "hash base" || phase == "base") return Job::tr("Hashing the base");

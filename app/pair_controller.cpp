@@ -15,7 +15,24 @@ namespace {
 
 QString fileName(const QString& path) { return QFileInfo(path).fileName(); }
 
-/// "2.20 GB · bf16 · 22 layers": total of all files, the type of most bytes, decoder layers.
+/// Does one of the card's base models name this folder? Hub ids end in the folder's usual name.
+bool names(const QStringList& baseModels, const QString& path) {
+    const QString folder = fileName(QDir::cleanPath(path)).toLower();
+    for (const QString& b : baseModels)
+        if (b == folder || b.section(u'/', -1) == folder || (b.startsWith(QStringLiteral("../")) && QFileInfo(b).fileName() == folder)) return true;
+    return false;
+}
+
+BannerState refusal(const QString& title, const QString& body) {
+    BannerState b;
+    b.tone = Tone::kWarn;
+    b.title = title;
+    b.body = body;
+    return b;
+}
+
+}  // namespace
+
 QString factsOf(const ModelDirectory& m) {
     std::map<DType, std::uint64_t> bytes;
     std::set<int> layers;
@@ -37,24 +54,6 @@ QString factsOf(const ModelDirectory& m) {
     else parts.append(PairController::tr("%1 tensors").arg(m.tensors().size()));
     return parts.join(QStringLiteral(" \u00B7 "));
 }
-
-/// Does one of the card's base models name this folder? Hub ids end in the folder's usual name.
-bool names(const QStringList& baseModels, const QString& path) {
-    const QString folder = fileName(QDir::cleanPath(path)).toLower();
-    for (const QString& b : baseModels)
-        if (b == folder || b.section(u'/', -1) == folder || (b.startsWith(QStringLiteral("../")) && QFileInfo(b).fileName() == folder)) return true;
-    return false;
-}
-
-BannerState refusal(const QString& title, const QString& body) {
-    BannerState b;
-    b.tone = Tone::kWarn;
-    b.title = title;
-    b.body = body;
-    return b;
-}
-
-}  // namespace
 
 PairController::PairController(Project& project, JobManager& jobs, DialogService& dialogs, Settings& settings, QObject* parent)
     : QObject(parent), m_project(project), m_jobs(jobs), m_dialogs(dialogs), m_settings(settings) {

@@ -21,6 +21,9 @@ DroppedKind classifyPath(const QString& path);
 /// `base_model` of a model card's YAML front matter (README.md), lower case; several where it is a list.
 QStringList baseModelsOfCard(const QString& modelPath);
 
+/// "2.20 GB · bf16 · 22 layers": total of all files, the type of most bytes, decoder layers. Any thread.
+QString factsOf(const ModelDirectory& model);
+
 class PairController : public QObject {
     Q_OBJECT
    public:

@@ -3,6 +3,7 @@
 // refines (the engine's layer order); only a snapshot of other tensors resets the model. UI thread.
 #pragma once
 #include <QAbstractTableModel>
+#include <map>
 #include <memory>
 
 #include "app/item_roles.h"
@@ -12,6 +13,12 @@ namespace tenpak::app {
 
 /// "difference" -> "Difference": the engine's codec names in words, translated; "" -> "Not read yet".
 QString methodText(const std::string& method);
+/// The same inside a sentence: "difference", "low rank", "INT8".
+QString methodInSentence(const std::string& method);
+/// "Low rank, rank 16"; as methodText() where there is no rank.
+QString methodText(const std::string& method, std::uint32_t rank);
+/// One sentence about what the method does: for tool tips.
+QString methodHint(const std::string& method);
 
 class TensorModel : public QAbstractTableModel {
     Q_OBJECT
@@ -19,6 +26,8 @@ class TensorModel : public QAbstractTableModel {
     using QAbstractTableModel::QAbstractTableModel;
     /// Null empties the table.
     void setEstimate(std::shared_ptr<const delta::EstimateSnapshot> estimate);
+    /// Largest error of a weight, by tensor; null where nothing was lost.
+    void setErrors(std::shared_ptr<const std::map<std::string, double>> errors);
 
     int rowCount(const QModelIndex& parent = {}) const override;
     int columnCount(const QModelIndex& parent = {}) const override;
@@ -28,7 +37,9 @@ class TensorModel : public QAbstractTableModel {
    private:
     QString display(const delta::TensorEstimate& t, int column) const;
     QVariant sortKey(const delta::TensorEstimate& t, int column) const;
+    double errorOf(const delta::TensorEstimate& t) const;
     std::shared_ptr<const delta::EstimateSnapshot> m_estimate;
+    std::shared_ptr<const std::map<std::string, double>> m_errors;
 };
 
 }  // namespace tenpak::app

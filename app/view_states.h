@@ -125,6 +125,7 @@ struct DeltaViewState {
     bool stale = false;            ///< figures of an older pair, faded until the first new snapshot
     double secondsLeft = -1;       ///< of the running estimate or compression; negative: not known yet
     // while compressing
+    QString step;                  ///< sentence: what is done beside compressing; empty: compressing
     double fractionWritten = 0, bytesPerSecond = 0;
     quint64 bytesWritten = 0;
     // measured
@@ -132,8 +133,14 @@ struct DeltaViewState {
     double estimateBefore = 0;     ///< middle of the last estimate; 0: there was none
     QString artifactPath;
     int filesCompared = 0, filesEqual = 0;  ///< 0 compared: not rebuilt here yet
+    /// Of a lossy mode, measured against the fine-tune; Frobenius norms of the error over those of the weights and of the change.
     bool lossy = false;
-    double maxAbsError = 0;
+    QString lossyMode;             ///< sentence: "INT8", "Low rank, rank 16"
+    double maxAbsError = 0, relativeError = 0, changeError = 0;
+    QString perplexity;            ///< sentence: what was measured, or why it was not; empty: not asked for
+    std::shared_ptr<const std::map<std::string, double>> errors;  ///< largest error by tensor
+    int adapterRank = 0;           ///< largest rank of the recovered factors; 0: there are none to export
+    int adapterTensors = 0;
     // does not fit
     std::vector<delta::Misfit> misfits;
     QString misfitReason, baseFingerprint, fineTuneFingerprint;
@@ -223,8 +230,13 @@ struct SigningChoice {
     QString file, text;       ///< text: sentence in the list: "Key file tenpak.key"
     QString explanation;      ///< sentence below the list: fingerprint and what it proves
 };
+/// What may be lost to save bytes (delta::LossyMode).
+enum class DeltaMode { kLossless, kInt8, kInt4, kBit1, kLowRank };
 struct CompressRequest {
     QString path;
+    DeltaMode mode = DeltaMode::kLossless;
+    int rank = 16;            ///< of kLowRank
+    QString perplexityText;   ///< of a lossy mode: the text to measure on; empty: not measured
     bool folder = false;      ///< form: false = one file
     SigningChoice signing;
     bool readBack = true, rebuildAndCompare = true;
@@ -235,8 +247,54 @@ struct CompressDialogState {
     QString primary;          ///< "Compress", "Export"
     CompressRequest request;  ///< preset
     QList<SigningChoice> keys;
+    bool hasModes = false;    ///< a delta: what may be lost can be chosen
+    QList<Choice> texts;      ///< id: a file on which the perplexity change can be measured
     bool canRebuild = true;   ///< false for quantized exports: nothing to compare with
     QString commandTemplate;  ///< "tenpak delta compress BASE FT -o %1": %1 becomes the chosen path
+};
+
+// ------------------------------------------------------------------------------------------------------ find base dialog
+struct BaseCandidateRow {
+    QString path, name;
+    QString facts;         ///< sentence: "272 MB · bf16 · 30 layers"
+    QString reason;        ///< sentence: why it is the base, or why not
+    bool best = false, fits = false;
+    bool operator==(const BaseCandidateRow&) const = default;
+};
+struct FindBaseState {
+    QString fineTune;
+    QStringList folders;
+    bool searching = false, searched = false;
+    double fraction = -1;
+    QString phase;         ///< sentence, while searching
+    QString result;        ///< sentence, afterwards: "3 models compared in 1.2 s"
+    QList<BaseCandidateRow> candidates;  ///< best first
+    BannerState banner;
+};
+
+// -------------------------------------------------------------------------------------------------------- archive dialog
+struct ArchiveRow {
+    enum class State { kPlanned, kKept, kDone, kFailed };  ///< kKept: stays as it is, the reason says why
+    QString path, name;
+    QString base;          ///< name of the model it is stored as a delta of
+    QString reason;        ///< sentence: why this base, why not archived, or why it failed
+    State state = State::kPlanned;
+    quint64 rawBytes = 0, storedBytes = 0, freedBytes = 0;  ///< stored, freed: of kDone
+    double estimated = 0, low = 0, high = 0;                ///< of kPlanned, bytes
+    bool checked = true;   ///< of kPlanned: to be archived
+    bool operator==(const ArchiveRow&) const = default;
+};
+struct ArchiveState {
+    enum class Phase { kEmpty, kPlanning, kPlanned, kRunning, kDone };
+    Phase phase = Phase::kEmpty;
+    QStringList folders;
+    QList<ArchiveRow> rows;
+    bool replace = false;  ///< originals are removed once their artifact was rebuilt and compared
+    double fraction = -1;
+    QString phaseText;     ///< sentence, while planning or running
+    QString result;        ///< sentence: what can be saved, or what was
+    bool canUndo = false;
+    BannerState banner;
 };
 
 }  // namespace tenpak::app

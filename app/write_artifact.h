@@ -16,6 +16,9 @@ namespace tenpak::app {
 /// What is known of each tensor while blocks are written.
 struct WrittenTensor {
     std::uint64_t raw_bytes = 0, stored_bytes = 0;
+    std::map<std::string, std::uint64_t> methods;  ///< raw bytes by delta::method_of
+    /// That of most of its bytes; empty before the first block.
+    std::string method() const;
 };
 struct WriteProgress {
     std::uint64_t raw_bytes = 0, stored_bytes = 0;
@@ -28,6 +31,8 @@ struct WriteRequest {
     signing::SigningKey key;   ///< nothing set: not signed
     std::string model_id;      ///< stands in the signature
     bool rebuild_and_compare = true;
+    /// Whose tensors they are: small ones share a block, and its bytes are theirs in parts. Null: they count for the first of them.
+    std::shared_ptr<const ModelDirectory> model;
     /// Not empty: the weights are those of a quantized model; the artifact says so ("lossy by design").
     std::string candidate;
 };

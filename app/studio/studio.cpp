@@ -112,6 +112,7 @@ void Studio::refreshNow() {
         // An artifact made earlier can be rebuilt without compressing again.
         if (s.artifactPath.isEmpty() && s.pair.complete() && QFileInfo::exists(m_project.data().artifact)) s.artifactPath = m_project.data().artifact;
         m_tensorModel.setEstimate(s.phase == app::DeltaViewState::Phase::kMisfit ? nullptr : s.estimate);
+        m_tensorModel.setErrors(s.phase == app::DeltaViewState::Phase::kMeasured ? s.errors : nullptr);
         m_window->deltaPage()->setState(s);
     }
     if (what & kSweep) {

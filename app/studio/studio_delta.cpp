@@ -118,7 +118,10 @@ void Studio::connectDelta() {
 
 void Studio::openCompressDialog() {
     if (!m_pair->base() || !m_pair->fineTune() || m_compress->phase() == app::CompressController::Phase::kCompressing) return;
-    runDialog(m_compress->dialogState(*m_pair->base(), *m_pair->fineTune(), m_estimate->snapshot()), [this](const app::CompressRequest& request, const QString& passphrase) {
+    app::CompressDialogState state = m_compress->dialogState(*m_pair->base(), *m_pair->fineTune(), m_estimate->snapshot());
+    for (const app::Choice& text : m_sweep->state().texts)
+        if (QFileInfo(text.id).isFile()) state.texts.append(text);
+    runDialog(state, [this](const app::CompressRequest& request, const QString& passphrase) {
         if (!m_pair->base() || !m_pair->fineTune()) return;
         // The estimate would only compete for the same bytes.
         const auto snapshot = m_estimate->snapshot();

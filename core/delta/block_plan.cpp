@@ -2,6 +2,7 @@
 #include "core/delta/block_plan.h"
 
 #include <algorithm>
+#include <charconv>
 #include <numeric>
 
 #include "core/delta/payload.h"
@@ -203,6 +204,24 @@ class Planner {
 
 Result<BlockPlan> plan_blocks(const ModelDirectory& model, const ModelSource* base, const PairPlan* pairs, std::uint64_t block_weights) {
     return Planner(model, base, pairs, block_weights).run();
+}
+
+BlockOwner block_owner(std::string_view block_name) {
+    BlockOwner o;
+    const auto hash = block_name.rfind('#');
+    o.name = block_name.substr(0, hash);
+    if (hash == std::string_view::npos) return o;
+    const std::string_view part = block_name.substr(hash + 1);
+    o.factors = part == "factors";
+    const auto plus = o.name.rfind('+');
+    if (part != "0" || plus == std::string_view::npos) return o;
+    const std::string_view digits = o.name.substr(plus + 1);
+    std::uint32_t more = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), more);
+    if (error != std::errc() || end != digits.data() + digits.size() || more == 0) return o;
+    o.more = more;
+    o.name = o.name.substr(0, plus);
+    return o;
 }
 
 std::uint64_t share_of(const PlannedBlock& block, std::size_t piece, std::uint64_t stored) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/block_stream.h"
@@ -43,6 +44,15 @@ struct BlockPlan {
     std::vector<std::vector<std::uint32_t>> of_file;    ///< [file] -> blocks in the order of the file
     std::uint64_t raw_bytes = 0;
 };
+
+/// Whose bytes a block holds, read from its name: "x#0" one tensor or file, "x+3#0" x and the three small tensors behind it in
+/// the file, "x#factors" the low-rank term of x. A tensor may itself be named "x+3": whoever has the model looks there first.
+struct BlockOwner {
+    std::string_view name;    ///< of the first tensor, or of the file
+    std::uint32_t more = 0;   ///< tensors behind it that share the block
+    bool factors = false;
+};
+BlockOwner block_owner(std::string_view block_name);
 
 /// `base` and `pairs` may be null: nothing is predicted. kUnsupported for tensors whose elements do not fill bytes.
 Result<BlockPlan> plan_blocks(const ModelDirectory& model, const ModelSource* base, const PairPlan* pairs, std::uint64_t block_weights);

@@ -204,6 +204,7 @@ class Run {
             t.high = share * std::min(size.independent.bytes + kNormal * (size.independent.up + size.shared),
                                       static_cast<double>(u.known_stored() + (u.raw_bytes - u.known_raw())));
             t.method = method_of(u);
+            for (const KnownBlock& b : u.known) t.rank = std::max(t.rank, b.rank);
             s.tensors.push_back(std::move(t));
         }
         return s;

@@ -20,6 +20,7 @@ struct TensorEstimate {
     std::string projection;
     std::string base_tensor, how;  ///< predictor and why it was chosen (pair.h); empty where it is the tensor of the same name, type and shape
     std::string method;            ///< codec that came out smallest so far: "identical", "difference", …; "" = not read yet
+    std::uint32_t rank = 0;        ///< of the low-rank term, once it was recovered; 0: none, or not known yet
     double changed_fraction = 0;   ///< of the weights read
     double sampled_fraction = 0;   ///< of the tensor's bytes
     std::uint64_t raw_bytes = 0;

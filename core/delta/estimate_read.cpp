@@ -66,7 +66,10 @@ Result<std::vector<KnownRead>> read_low_rank(const ModelSource& base, const Mode
     }
     // The factors are part of the tensor as soon as one block needs them.
     const auto user = std::find_if(known.begin(), known.end(), [](const KnownRead& k) { return k.block.method == "lowrank"; });
-    if (user != known.end()) user->block.stored += factors->stored.size();
+    if (user != known.end()) {
+        user->block.stored += factors->stored.size();
+        user->block.rank = factors->factors.rank;
+    }
     return known;
 }
 

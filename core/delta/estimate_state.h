@@ -31,6 +31,7 @@ struct KnownBlock {
     std::uint64_t raw = 0, stored = 0;
     std::uint64_t elements = 0, changed = 0;
     std::string method;
+    std::uint32_t rank = 0;  ///< of the low-rank term that it needs
 };
 
 /// A tensor, or a file's bytes outside tensors.

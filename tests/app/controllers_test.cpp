@@ -2,16 +2,20 @@
 // Controllers with the real engine on the bundled sample: drops and refusals, estimate, compress, sign, verify, damage.
 #include <QDir>
 #include <QElapsedTimer>
+#include <QRegularExpression>
 #include <QFile>
 #include <QSettings>
 #include <QSignalSpy>
 #include <QTemporaryDir>
 #include <QTest>
+#include <set>
+#include <thread>
 
 #include "app/artifact_controller.h"
 #include "app/commands.h"
 #include "app/delta_view.h"
 #include "app/error_text.h"
+#include "app/inspect_artifact.h"
 #include "app/recent_projects.h"
 #include "tests/support/temp_dir.h"
 
@@ -241,6 +245,71 @@ class ControllersTest : public QObject {
         QTRY_COMPARE(trustOf(*app.artifacts.current()), Trust::kNotChecked);
         app.artifacts.verify();
         QTRY_COMPARE_WITH_TIMEOUT(trustOf(*app.artifacts.current()), Trust::kDamaged, 20000);
+    }
+
+    /// The bytes of blocks that small tensors share, and of factors, are told tensor by tensor.
+    void progressKnowsTensorsNotBlocks() {
+        const auto base = ModelDirectory::open(fs::path(sample("base").toStdString()));
+        const auto fineTune = ModelDirectory::open(fs::path(sample("lora").toStdString()));
+        QVERIFY(base.ok() && fineTune.ok());
+        std::set<std::string> names;
+        std::map<std::string, std::uint64_t> bytes;
+        for (const TensorInfo& t : (*fineTune)->tensors()) bytes[t.name] = t.bytes;
+        for (const ModelFile& f : (*fineTune)->files()) names.insert(f.path);
+        WriteRequest request;
+        request.path = at(QStringLiteral("x.tnpk")).toStdString();
+        request.model = *fineTune;
+        WriteProgress last;
+        bool shared = false;
+        class Watch : public BlockSink {
+           public:
+            Watch(BlockSink& next, bool& shared) : m_next(next), m_shared(shared) {}
+            Result<BlockId> add_block(const BlockInfo& info, std::span<const std::byte> stored) override {
+                m_shared = m_shared || info.name.find('+') != std::string::npos;
+                std::this_thread::sleep_for(std::chrono::milliseconds(info.name.ends_with("#factors") ? 0 : 2));
+                return m_next.add_block(info, stored);
+            }
+            Status add_file(FileRecord file) override {
+                std::this_thread::sleep_for(std::chrono::milliseconds(110));
+                return m_next.add_file(std::move(file));
+            }
+            Status set_model(ModelRecord model) override { return m_next.set_model(std::move(model)); }
+           private:
+            BlockSink& m_next;
+            bool& m_shared;
+        };
+        const auto outcome = write_artifact(request, [&](BlockSink& sink) {
+            Watch watch(sink, shared);
+            return delta::compress(**base, **fineTune, watch, {}, JobContext{});
+        }, base->get(), [&](const WriteProgress& p) { last = p; }, JobContext{});
+        QVERIFY2(outcome.ok(), outcome.ok() ? "" : outcome.error().text().c_str());
+        QVERIFY(shared);  // else the sample has no small tensors, and this tests nothing
+        QVERIFY(!last.tensors.empty());
+        int seen = 0, lowRank = 0;
+        for (const auto& [name, t] : last.tensors) {
+            if (names.contains(name)) continue;
+            QVERIFY2(bytes.contains(name), name.c_str());
+            QVERIFY2(t.raw_bytes <= bytes[name], name.c_str());
+            seen += t.raw_bytes == bytes[name];
+            lowRank += t.method() == "lowrank";
+        }
+        QVERIFY2(seen > 3 * static_cast<int>(bytes.size()) / 4, qPrintable(QString::number(seen)));
+        QVERIFY(lowRank > 0);
+        QVERIFY(last.raw_bytes <= (*fineTune)->total_bytes());
+
+        // What the Artifacts page says of the file counts tensors, not blocks.
+        const ArtifactDetails details = describeArtifact(*outcome->artifact);
+        int counted = 0;
+        for (const ArtifactFile& f : details.files) {
+            if (!f.path.endsWith(QStringLiteral(".safetensors"))) continue;
+            QVERIFY2(f.how.contains(QStringLiteral("low rank ")), qPrintable(f.how));
+            for (auto it = QRegularExpression(QStringLiteral("(\\d+)(?:,| tensors)")).globalMatch(f.how); it.hasNext();) counted += it.next().captured(1).toInt();
+        }
+        QCOMPARE(counted, static_cast<int>(bytes.size()));
+        std::uint64_t stored = 0, blocks = 0;
+        for (const ArtifactFile& f : details.files) stored += f.storedBytes;
+        for (const BlockInfo& b : outcome->artifact->blocks()) blocks += b.stored_size;
+        QCOMPARE(stored, blocks);
     }
 
     void stoppingACompressionLeavesNothing() {

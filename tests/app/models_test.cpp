@@ -156,6 +156,39 @@ class ModelsTest : public QObject {
         QCOMPARE(verdict(1), QStringLiteral("Cheapest that passes"));
     }
 
+    void methodsAreSaidInWords() {
+        QCOMPARE(methodText("lowrank", 16), QStringLiteral("Low rank, rank 16"));
+        QCOMPARE(methodText("lowrank", 0), QStringLiteral("Low rank"));
+        QCOMPARE(methodText("difference", 16), QStringLiteral("Difference"));
+        QCOMPARE(methodInSentence("lowrank"), QStringLiteral("low rank"));
+        QCOMPARE(methodInSentence("int8"), QStringLiteral("INT8"));
+        QCOMPARE(methodInSentence("zstd"), QStringLiteral("zstd"));
+        for (const char* method : {"identical", "difference", "sparse", "lowrank", "standalone", "patch", "zstd", "raw", "int8", "int4", "bit1"}) {
+            QVERIFY2(methodText(method) != QLatin1String(method) || method == std::string("zstd"), method);
+            QVERIFY2(methodHint(method).endsWith(u'.'), method);
+        }
+        TensorModel model;
+        auto s = snapshot(1, 1);
+        s->tensors[0].method = "lowrank";
+        s->tensors[0].rank = 8;
+        model.setEstimate(s);
+        QCOMPARE(cell(model, 0, TensorColumn::kMethod), QStringLiteral("Low rank, rank 8"));
+        QCOMPARE(cell(model, 0, TensorColumn::kMethod, kMethodRole), QStringLiteral("lowrank"));
+        QCOMPARE(cell(model, 0, TensorColumn::kMethod, Qt::ToolTipRole), methodHint("lowrank"));
+    }
+
+    void errorsOfALossyModeStandBesideTheTensor() {
+        TensorModel model;
+        QAbstractItemModelTester tester(&model, QAbstractItemModelTester::FailureReportingMode::QtTest);
+        const auto s = snapshot(2, 1);
+        model.setEstimate(s);
+        QCOMPARE(cell(model, 0, TensorColumn::kError), QStringLiteral("–"));
+        model.setErrors(std::make_shared<const std::map<std::string, double>>(std::map<std::string, double>{{s->tensors[0].name, 3.1e-4}, {s->tensors[1].name, 0}}));
+        QCOMPARE(cell(model, 0, TensorColumn::kError), QStringLiteral("3.1e−4"));
+        QCOMPARE(cell(model, 1, TensorColumn::kError), QStringLiteral("none"));
+        QCOMPARE(model.data(model.index(0, TensorColumn::kError), kSortRole).toDouble(), 3.1e-4);
+    }
+
     void filesShowRawAndStored() {
         FilesModel model;
         QAbstractItemModelTester tester(&model, QAbstractItemModelTester::FailureReportingMode::QtTest);

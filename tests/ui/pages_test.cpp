@@ -21,13 +21,17 @@
 #include "ui/delta/delta_page.h"
 #include "ui/delta/layer_grid.h"
 #include "ui/delta/layer_map.h"
+#include "ui/dialogs/archive_dialog.h"
 #include "ui/dialogs/compress_dialog.h"
+#include "ui/dialogs/find_base_dialog.h"
 #include "ui/shell/main_window.h"
 #include "ui/start/start_page.h"
 #include "ui/sweep/sweep_banner.h"
 #include "ui/sweep/sweep_page.h"
 #include "ui/theme/studio_style.h"
 #include "ui/theme/theme.h"
+#include "ui/widgets/pill.h"
+#include "ui/widgets/segmented.h"
 #include "ui/widgets/table.h"
 
 using namespace tenpak;
@@ -77,7 +81,7 @@ class PagesTest : public QObject {
                 if (i > 0) QVERIFY(contrast(t->cost[i], Qt::black) < contrast(t->cost[i - 1], Qt::black));  // darker step by step
             }
             // Method colours differ from each other.
-            const std::array<QColor, 6> methods = {t->identical, t->difference, t->sparse, t->lowRank, t->standalone, t->raw};
+            const std::array<QColor, 7> methods = {t->identical, t->difference, t->sparse, t->lowRank, t->standalone, t->raw, t->lossy};
             for (std::size_t i = 0; i < methods.size(); ++i)
                 for (std::size_t j = i + 1; j < methods.size(); ++j) QVERIFY(methods[i] != methods[j]);
         }
@@ -342,6 +346,120 @@ class PagesTest : public QObject {
         QCOMPARE(make.size(), 1);
         dialog.addKey({app::SigningChoice::Kind::kKeyFile, QStringLiteral("/new.key"), QStringLiteral("new"), {}});
         QCOMPARE(dialog.request().signing.file, QStringLiteral("/new.key"));
+    }
+
+    void aLossyModeSaysSoBeforeAndAfter() {
+        CompressDialog dialog(fixtures::compressDialog(false));
+        dialog.show();
+        auto* mode = dialog.findChild<Segmented*>(QStringLiteral("compressMode"));
+        auto* lossy = dialog.findChild<QWidget*>(QStringLiteral("compressLossy"));
+        auto* rank = dialog.findChild<QSpinBox*>(QStringLiteral("compressRank"));
+        auto* text = dialog.findChild<QComboBox*>(QStringLiteral("compressText"));
+        const auto command = [&] {
+            QSignalSpy copy(&dialog, &CompressDialog::copyRequested);
+            dialog.findChild<QPushButton*>(QStringLiteral("compressCopy"))->click();
+            return copy.last().first().toString();
+        };
+        QVERIFY(mode && lossy && rank && text);
+        QVERIFY(!lossy->isVisible() && !rank->isVisible() && !text->isVisible());
+        QVERIFY(!command().contains(QStringLiteral("--mode")));
+        mode->setCurrent(4);
+        QVERIFY(lossy->isVisible() && rank->isVisible() && text->isVisible());
+        rank->setValue(32);
+        text->setCurrentIndex(1);
+        QVERIFY2(command().contains(QStringLiteral("--mode lowrank --rank 32 --text ")), qPrintable(command()));
+        app::CompressRequest r = dialog.request();
+        QVERIFY(r.mode == app::DeltaMode::kLowRank);
+        QCOMPARE(r.rank, 32);
+        QVERIFY(!r.perplexityText.isEmpty());
+        mode->setCurrent(0);  // what belongs to lossy modes does not stay behind
+        QVERIFY(!lossy->isVisible());
+        QVERIFY(dialog.request().perplexityText.isEmpty());
+        CompressDialog export_(fixtures::compressDialog(true));
+        export_.show();
+        QVERIFY(!export_.findChild<Segmented*>(QStringLiteral("compressMode"))->isVisible());
+        QVERIFY(export_.request().mode == app::DeltaMode::kLossless);
+
+        app::TensorModel model;
+        DeltaPage page;
+        page.setTensorModel(&model);
+        page.resize(1300, 800);
+        page.show();
+        page.setState(fixtures::lossy());
+        auto* pill = page.findChild<Pill*>(QStringLiteral("sizeTruth"));
+        auto* loss = page.findChild<QLabel*>(QStringLiteral("lossText"));
+        auto* table = page.findChild<Table*>(QStringLiteral("tensorTable"));
+        QVERIFY2(pill->text().startsWith(QStringLiteral("Lossy: largest weight error 3.1e")), qPrintable(pill->text()));
+        QVERIFY2(loss->isVisible() && loss->text().contains(QStringLiteral("of the change")) && loss->text().contains(QStringLiteral("perplexity")), qPrintable(loss->text()));
+        QVERIFY(!table->isColumnHidden(app::TensorColumn::kError));
+        QVERIFY(!page.findChild<QPushButton*>(QStringLiteral("deltaAdapter"))->isVisible());
+        page.setState(fixtures::delta(DeltaPhase::kMeasured));
+        QVERIFY(pill->text().startsWith(QStringLiteral("Lossless")) && !loss->isVisible() && table->isColumnHidden(app::TensorColumn::kError));
+    }
+
+    void mergedAdaptersAreVisible() {
+        app::TensorModel model;
+        DeltaPage page;
+        page.setTensorModel(&model);
+        page.resize(1300, 900);
+        page.show();
+        page.setState(fixtures::mergedAdapter(DeltaPhase::kCompressing));
+        auto* pill = page.findChild<Pill*>(QStringLiteral("sizeState"));
+        QVERIFY2(pill->text().startsWith(QStringLiteral("Looking for a merged adapter")), qPrintable(pill->text()));
+        const app::DeltaViewState done = fixtures::mergedAdapter(DeltaPhase::kMeasured);
+        page.setState(done);
+        auto* button = page.findChild<QPushButton*>(QStringLiteral("deltaAdapter"));
+        QVERIFY(button->isVisible());
+        QSignalSpy asked(&page, &DeltaPage::exportAdapterRequested);
+        button->click();
+        QCOMPARE(asked.size(), 1);
+        auto* map = page.findChild<LayerMap*>();
+        map->setCurrentTensor(QStringLiteral("model.layers.9.mlp.gate_proj.weight"));
+        QVERIFY2(map->readout(map->current()).contains(QStringLiteral("Low rank, rank 16")), qPrintable(map->readout(map->current())));
+        // A merged adapter takes a fraction of a bit: on the scale of a full fine-tune its map would be blank.
+        QCOMPARE(fullScaleBits(makeLayerGrid(*done.estimate)), 1.0);
+        QCOMPARE(fullScaleBits(makeLayerGrid(*fixtures::estimate(22, 1, true))), 16.0);
+        QCOMPARE(fullScaleBits(makeLayerGrid(*fixtures::estimate(22, -1, false))), 0.0);
+    }
+
+    void theBaseIsFoundByDialog() {
+        FindBaseDialog dialog;
+        dialog.setState(fixtures::findBase(false));
+        dialog.show();
+        auto* accept = dialog.findChild<QPushButton*>(QStringLiteral("findBaseAccept"));
+        QVERIFY(!accept->isEnabled());
+        dialog.setState(fixtures::findBase(true));
+        QVERIFY(accept->isEnabled());  // the best one is chosen to begin with
+        auto* table = dialog.findChild<Table*>(QStringLiteral("baseTable"));
+        table->setCurrentIndex(table->model()->index(2, 0));
+        QVERIFY(!accept->isEnabled());  // one that does not fit cannot be taken
+        table->setCurrentIndex(table->model()->index(1, 0));
+        QSignalSpy chosen(&dialog, &FindBaseDialog::baseChosen);
+        accept->click();
+        QCOMPARE(chosen.size(), 1);
+        QCOMPARE(chosen.first().first().toString(), QStringLiteral("/home/you/models/TinyLlama-1.1B-step-715k"));
+    }
+
+    void archivingSaysWhatWillBeRemoved() {
+        ArchiveDialog dialog;
+        dialog.setState(fixtures::archive(app::ArchiveState::Phase::kPlanned));
+        dialog.show();
+        auto* accept = dialog.findChild<QPushButton*>(QStringLiteral("archiveAccept"));
+        QVERIFY2(accept->text().contains(QStringLiteral("remove 2 original")), qPrintable(accept->text()));
+        auto* table = dialog.findChild<Table*>(QStringLiteral("archiveTable"));
+        QSignalSpy checked(&dialog, &ArchiveDialog::rowChecked);
+        table->model()->setData(table->model()->index(2, 0), Qt::Checked, Qt::CheckStateRole);
+        QCOMPARE(checked.size(), 1);
+        QCOMPARE(checked.first().at(1).toBool(), true);
+        app::ArchiveState s = fixtures::archive(app::ArchiveState::Phase::kPlanned);
+        for (app::ArchiveRow& r : s.rows) r.checked = false;
+        dialog.setState(s);
+        QVERIFY(!accept->isEnabled());
+        dialog.setState(fixtures::archive(app::ArchiveState::Phase::kRunning));
+        QVERIFY(!accept->isEnabled());
+        QSignalSpy stop(&dialog, &ArchiveDialog::stopRequested);
+        dialog.findChild<QPushButton*>(QStringLiteral("archivePlan"))->click();
+        QCOMPARE(stop.size(), 1);
     }
 };
 

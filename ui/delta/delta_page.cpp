@@ -16,6 +16,7 @@
 namespace tenpak::ui {
 namespace {
 using Phase = app::DeltaViewState::Phase;
+const QString kFindBase = QStringLiteral("find-base");
 const QString kChooseBase = QStringLiteral("delta.chooseBase");
 }  // namespace
 
@@ -39,7 +40,7 @@ class DeltaPage::Private {
         b.details = b.title + QLatin1Char('\n') + b.body;
         for (const auto& m : state.misfits)
             b.details += QLatin1Char('\n') + QString::fromStdString(m.tensor + ": base " + m.in_base + ", fine-tune " + m.in_fine_tune + ": " + m.why);
-        b.actions = {{kChooseBase, DeltaPage::tr("Choose another base\u2026"), QStringLiteral("folder"), false}};
+        b.actions = {{kChooseBase, DeltaPage::tr("Choose another base\u2026"), QStringLiteral("folder"), false}, {kFindBase, DeltaPage::tr("Find the base\u2026"), QStringLiteral("search"), false}};
         b.closable = false;
         return b;
     }
@@ -74,6 +75,7 @@ DeltaPage::DeltaPage(QWidget* parent) : QWidget(parent), d(std::make_unique<Priv
     connect(d->size, &SizeCard::compressRequested, this, &DeltaPage::compressRequested);
     connect(d->size, &SizeCard::stopRequested, this, &DeltaPage::stopRequested);
     connect(d->size, &SizeCard::rebuildRequested, this, &DeltaPage::rebuildRequested);
+    connect(d->size, &SizeCard::exportAdapterRequested, this, &DeltaPage::exportAdapterRequested);
     connect(d->size, &SizeCard::showArtifactRequested, this, &DeltaPage::showArtifactRequested);
     connect(d->map->map(), &LayerMap::layerActivated, d->tensors, [this](int layer) { d->tensors->setLayer(layer); });
     connect(d->map->map(), &LayerMap::tensorActivated, d->tensors, &TensorCard::showTensor);
@@ -101,11 +103,12 @@ void DeltaPage::setState(const app::DeltaViewState& state) {
     d->size->setVisible(pair);
     d->map->setVisible(fits);
     d->tensors->setVisible(fits);
-    d->misfits->setVisible(pair && !fits);
+    d->misfits->setVisible(pair && !state.misfits.empty());
     d->size->setState(state);
     d->map->setState(state);
+    d->tensors->setErrorColumn(state.phase == Phase::kMeasured && state.lossy);
     d->tensors->setEstimate(fits ? state.estimate : nullptr);
-    if (pair && !fits) d->misfits->setMisfits(state.misfits);
+    if (pair) d->misfits->setMisfits(state.misfits, fits);
 }
 
 }  // namespace tenpak::ui

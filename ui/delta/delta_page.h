@@ -23,6 +23,7 @@ class DeltaPage : public QWidget {
    signals:
     void compressRequested();
     void rebuildRequested();
+    void exportAdapterRequested();
     void stopRequested();
     void showArtifactRequested(const QString& path);
     void chooseRequested(tenpak::app::PairSlot slot);

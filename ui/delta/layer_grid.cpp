@@ -80,6 +80,20 @@ std::vector<std::uint32_t> largestTensors(const delta::EstimateSnapshot& s, std:
     return order;
 }
 
+double fullScaleBits(const LayerGrid& grid) {
+    // By the bulk: one norm that was trained must not make all the rest pale.
+    double bits = 0, raw = 0, most = 0;
+    for (const GridCell& c : grid.cells) {
+        if (!c.read()) continue;
+        bits += c.bitsOf * c.readRaw;
+        raw += c.readRaw;
+        most = std::max(most, c.bitsOf);
+    }
+    if (raw <= 0) return 0;
+    const double mean = bits / raw;
+    return std::min(most, 4 * mean) <= 1 ? 1 : std::min(most, 2 * mean) <= 4 ? 4 : 16;
+}
+
 LayerGrid makeLayerGrid(const delta::EstimateSnapshot& s) {
     LayerGrid g;
     const QString small = Tr::tr("norms");

@@ -45,6 +45,10 @@ struct LayerGrid {
     bool partial = false;                ///< something is not read whole
 };
 
+/// Bits per weight at the dark end of the map's scale: 1, 4 or 16. A merged adapter takes a tenth of a bit, and would be all pale on 16. 0 where
+/// nothing was read yet.
+double fullScaleBits(const LayerGrid& grid);
+
 LayerGrid makeLayerGrid(const delta::EstimateSnapshot& snapshot);
 /// The n largest tensors, for models without layers.
 std::vector<std::uint32_t> largestTensors(const delta::EstimateSnapshot& snapshot, std::size_t n);

@@ -47,12 +47,16 @@ void LayerMap::setEstimate(std::shared_ptr<const delta::EstimateSnapshot> estima
     const std::size_t before = m_cells.size();
     m_estimate = std::move(estimate);
     m_grid = m_estimate ? makeLayerGrid(*m_estimate) : LayerGrid{};
+    const double full = fullScaleBits(m_grid);
     m_largest = m_estimate && m_grid.layers == 0 ? largestTensors(*m_estimate, kLargest) : std::vector<std::uint32_t>{};
     place();
     if (m_cells.size() != before) {
         m_current = m_hovered = -1;
+        m_fullBits = full;
         updateGeometry();
     }
+    // While an estimate refines the scale only grows, so that nothing jumps to and fro.
+    m_fullBits = m_estimate && m_estimate->finished ? full : std::max(m_fullBits, full);
     announce();
     update();
 }
@@ -144,7 +148,7 @@ QString LayerMap::tensorReadout(const delta::TensorEstimate& t) const {
     if (!t.complete && t.sampled_fraction <= 0) return name + kDot + shape + kDot + tr("not read yet");
     const QString approx = t.complete ? QString() : kApprox;
     return name + kDot + shape + kDot + tr("%1 changed").arg(approx + fmt::percent(t.changed_fraction * 100)) + kDot +
-           tr("%1 bit per weight").arg(approx + fmt::bitsPerWeight(bitsPerWeight(t))) + kDot + app::methodText(t.method) + kDot +
+           tr("%1 bit per weight").arg(approx + fmt::bitsPerWeight(bitsPerWeight(t))) + kDot + app::methodText(t.method, t.rank) + kDot +
            fmt::bytes(static_cast<double>(t.raw_bytes)) + QStringLiteral(" \u2192 ") + fmt::estimatedBytes(t.estimated_bytes, t.low, t.high);
 }
 

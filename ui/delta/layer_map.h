@@ -71,6 +71,7 @@ class LayerMap : public QWidget {
     std::vector<QRectF> m_cells;            ///< rectangles of m_grid.cells or m_largest
     Geometry m_g;
     Metric m_metric = Metric::kBits;
+    double m_fullBits = 0;                  ///< dark end of the scale; 0: nothing read yet
     QString m_empty;
     int m_current = -1, m_hovered = -1;
     bool m_stale = false;

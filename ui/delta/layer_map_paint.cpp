@@ -19,7 +19,7 @@ QColor barColor() { return mix(theme().surface, theme().accent, theme().dark ? .
 QColor LayerMap::cellColor(const GridCell& c) const {
     const Tokens& t = theme();
     switch (m_metric) {
-        case Metric::kBits: return ramp(t.bits, c.bitsOf / 16);
+        case Metric::kBits: return ramp(t.bits, c.bitsOf / m_fullBits);
         case Metric::kChanged: return ramp(t.bits, c.changed);
         case Metric::kMethod: return methodColor(t, c.method);
     }
@@ -106,7 +106,7 @@ void LayerMap::paintCell(QPainter& p, const GridCell& c, const QRectF& r) const 
     if (inset > .02) p.fillRect(whole, t.sunken);
     const QRectF inner = whole.adjusted(inset, inset, -inset, -inset);
     p.fillRect(inner, cellColor(c));
-    const double value = m_metric == Metric::kBits ? c.bitsOf / 16 : c.changed;
+    const double value = m_metric == Metric::kBits ? c.bitsOf / m_fullBits : c.changed;
     if (m_metric != Metric::kMethod && value < kPaleBits) {
         p.setPen(QPen(t.border, 1));
         p.setBrush(Qt::NoBrush);
@@ -170,7 +170,7 @@ void LayerMap::paintLegend(QPainter& p) const {
     p.setBrush(Qt::NoBrush);
     p.drawRect(QRectF(x + .5, y + .5, kSteps * kStep - 1, 9));
     x += kSteps * kStep + 6;
-    text(m_metric == Metric::kBits ? tr("16 bit per weight") : tr("100 % of the weights changed"), 24);
+    text(m_metric == Metric::kBits ? m_fullBits > 0 && m_fullBits < 16 ? tr("%1 bit per weight or more").arg(m_fullBits) : tr("16 bit per weight") : tr("100 % of the weights changed"), 24);
     if (!m_grid.partial) return;
     const auto sample = [&](const QString& s, auto paint) {
         if (x + 20 + textWidth(caption, s) > width()) return;  // a narrow map keeps the colour scale only

@@ -26,7 +26,7 @@ QSize MethodBars::sizeHint() const { return {size::kMethods, static_cast<int>(kT
 void MethodBars::setEstimate(const delta::EstimateSnapshot* estimate) {
     std::vector<Row> rows;
     // Known methods keep their places while an estimate refines.
-    for (const char* method : {"difference", "standalone", "sparse", "lowrank", "identical", "zstd", "raw"}) rows.push_back({method});
+    for (const char* method : {"difference", "standalone", "sparse", "lowrank", "int8", "int4", "bit1", "identical", "patch", "zstd", "raw"}) rows.push_back({method});
     if (estimate)
         for (const auto& t : estimate->tensors) {
             if (t.method.empty()) continue;

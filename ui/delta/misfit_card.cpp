@@ -10,13 +10,13 @@ namespace tenpak::ui {
 
 MisfitCard::MisfitCard(QWidget* parent)
     : Card(0, parent), m_model(new QStandardItemModel(0, 4, this)), m_table(new Table(QStringLiteral("misfitTable"), tr("What does not fit"))),
-      m_count(new Label({}, Type::kBody, Ink::kMuted)) {
+      m_title(new Label(tr("What does not fit"), Type::kTitle)), m_count(new Label({}, Type::kBody, Ink::kMuted)) {
     setObjectName(QStringLiteral("misfitCard"));
     m_model->setHorizontalHeaderLabels({tr("Tensor"), tr("In the base"), tr("In the fine-tune"), tr("Why")});
     for (int c = 0; c < 4; ++c) m_model->horizontalHeaderItem(c)->setTextAlignment(Qt::AlignLeft | Qt::AlignVCenter);
     auto* head = makeRow();
     head->setContentsMargins(space::kL, 10, space::kM, 0);
-    head->addWidget(new Label(tr("What does not fit"), Type::kTitle));
+    head->addWidget(m_title);
     head->addWidget(m_count);
     head->addStretch();
     auto* body = makeRow(0);
@@ -26,10 +26,14 @@ MisfitCard::MisfitCard(QWidget* parent)
     box()->addLayout(body, 1);
     m_table->setModel(m_model);
     m_table->setColumns({320, 210, 210, 300}, 3);
-    m_table->setMinimumHeight(size::kHeader + 4 * size::kRow);
 }
 
-void MisfitCard::setMisfits(const std::vector<delta::Misfit>& misfits) {
+void MisfitCard::setMisfits(const std::vector<delta::Misfit>& misfits, bool fits) {
+    m_title->setText(fits ? tr("What has no counterpart in the base, and is stored without it") : tr("What does not fit"));
+    // Beside a map and a table it is a footnote: no higher than it must be.
+    const int rows = std::clamp(static_cast<int>(misfits.size()), 1, 4);
+    m_table->setMinimumHeight(size::kHeader + (fits ? rows : 4) * size::kRow + 2);
+    m_table->setMaximumHeight(fits ? size::kHeader + rows * size::kRow + 2 : QWIDGETSIZE_MAX);
     m_model->removeRows(0, m_model->rowCount());
     for (const auto& m : misfits) {
         QList<QStandardItem*> row;

@@ -16,13 +16,14 @@ class MisfitCard : public Card {
     Q_OBJECT
    public:
     explicit MisfitCard(QWidget* parent = nullptr);
-    void setMisfits(const std::vector<delta::Misfit>& misfits);
+    /// `fits`: the pair does all the same, and these are stored without the base.
+    void setMisfits(const std::vector<delta::Misfit>& misfits, bool fits);
     Table* table() const { return m_table; }
 
    private:
     QStandardItemModel* m_model;
     Table* m_table;
-    Label* m_count;
+    Label *m_title, *m_count;
 };
 
 }  // namespace tenpak::ui

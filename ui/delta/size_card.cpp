@@ -28,7 +28,7 @@ bool running(Phase p) { return p == Phase::kEstimating || p == Phase::kCompressi
 }  // namespace
 
 SizeCard::SizeCard(QWidget* parent)
-    : Card(space::kL, parent), m_state(new Pill), m_truth(new Pill), m_size(new Label({}, Type::kDisplay)), m_saved(new Label({}, Type::kTitle, Ink::kMuted)),
+    : Card(space::kL, parent), m_state(new Pill), m_truth(new Pill), m_size(new Label({}, Type::kDisplay)), m_saved(new Label({}, Type::kTitle, Ink::kMuted)), m_loss(new Label({}, Type::kCaption, Ink::kMuted)),
       m_bar(new RangeBar), m_funnel(new Funnel) {
     setObjectName(QStringLiteral("sizeCard"));
     m_state->setObjectName(QStringLiteral("sizeState"));
@@ -37,6 +37,9 @@ SizeCard::SizeCard(QWidget* parent)
     m_saved->setObjectName(QStringLiteral("savedText"));
     m_primary = makeButton(QStringLiteral("deltaPrimary"), tr("Compress to .tnpk\u2026"), QStringLiteral("export"), ButtonKind::kPrimary);
     m_rebuild = makeButton(QStringLiteral("deltaRebuild"), tr("Rebuild to\u2026"));
+    m_adapter = makeButton(QStringLiteral("deltaAdapter"), tr("Export adapter\u2026"), QStringLiteral("export"));
+    m_loss->setObjectName(QStringLiteral("lossText"));
+    m_loss->setWordWrap(true);
     m_saved->setAlignment(Qt::AlignLeft | Qt::AlignBottom);
     m_saved->setContentsMargins(0, 0, 0, 6);
     // The line keeps its height before the first figure: nothing below it jumps.
@@ -55,9 +58,11 @@ SizeCard::SizeCard(QWidget* parent)
     left->addLayout(caption);
     left->addLayout(headline);
     left->addWidget(m_bar);
+    left->addWidget(m_loss);
     auto* buttons = makeColumn(space::kM);
     buttons->addWidget(m_primary);
     buttons->addWidget(m_rebuild);
+    buttons->addWidget(m_adapter);
     buttons->addStretch();
     auto* row = makeRow(space::kXl);
     row->addLayout(left, 1);
@@ -69,6 +74,7 @@ SizeCard::SizeCard(QWidget* parent)
     connect(&m_headlineLater, &QTimer::timeout, this, &SizeCard::showHeadline);
     connect(m_primary, &QPushButton::clicked, this, &SizeCard::triggerPrimary);
     connect(m_rebuild, &QPushButton::clicked, this, &SizeCard::rebuildRequested);
+    connect(m_adapter, &QPushButton::clicked, this, &SizeCard::exportAdapterRequested);
 }
 
 void SizeCard::triggerPrimary() {
@@ -114,6 +120,12 @@ void SizeCard::showHeadline() {
         m_saved->setText(m_s.phase == Phase::kOpening ? tr("Reading headers\u2026") : tr("Nothing to estimate yet"));
     }
     m_size->setVisible(!m_size->text().isEmpty());
+    const bool lossy = m_s.phase == Phase::kMeasured && m_s.lossy;
+    if (lossy) {
+        const auto share = [](double v) -> QString { return fmt::significant(v * 100, 2) + QStringLiteral("\u202F%"); };
+        m_loss->setText(joined({m_s.lossyMode, tr("error %1 of the weights, %2 of the change (measured here)").arg(share(m_s.relativeError), share(m_s.changeError)), m_s.perplexity}));
+    }
+    m_loss->setVisible(lossy);
 }
 
 void SizeCard::showPills() {
@@ -129,7 +141,7 @@ void SizeCard::showPills() {
         case Phase::kEstimating: m_state->set(Tone::kInfo, hourglass, joined({tr("Estimating"), tr("%1 of bytes read").arg(fmt::progressPercent(read)), left})); break;
         case Phase::kEstimated: m_state->set(Tone::kNeutral, QStringLiteral("info"), joined({tr("Estimated"), tr("%1 of bytes read").arg(fmt::progressPercent(read))})); break;
         case Phase::kCompressing:
-            m_state->set(Tone::kInfo, hourglass, joined({tr("Compressing"), fmt::progressPercent(m_s.fractionWritten), m_s.bytesPerSecond > 0 ? fmt::bytesPerSecond(m_s.bytesPerSecond) : QString(), left}));
+            m_state->set(Tone::kInfo, hourglass, joined({m_s.step.isEmpty() ? tr("Compressing") : m_s.step, fmt::progressPercent(m_s.fractionWritten), m_s.bytesPerSecond > 0 ? fmt::bytesPerSecond(m_s.bytesPerSecond) : QString(), left}));
             break;
         case Phase::kMeasured: m_state->set(Tone::kNeutral, QStringLiteral("check"), tr("Measured")); break;
         case Phase::kStopped: m_state->set(Tone::kNeutral, QStringLiteral("stop"), tr("Stopped")); break;
@@ -158,7 +170,7 @@ void SizeCard::showBar() {
         bar.estimated = bar.low = bar.high = static_cast<double>(m_s.storedBytes);
         bar.estimateBefore = m_s.estimateBefore;
     }
-    if (m_s.phase == Phase::kCompressing) bar.written = static_cast<double>(m_s.bytesWritten);
+    if (m_s.phase == Phase::kCompressing && m_s.step.isEmpty()) bar.written = static_cast<double>(m_s.bytesWritten);
     m_bar->setState(bar);
     m_bar->setVisible(bar.raw > 0);
     m_funnel->setVisible(!m_s.funnel.isEmpty());
@@ -172,6 +184,8 @@ void SizeCard::showButtons() {
     m_primary->setToolTip(compressing ? tr("Stop (Ctrl+.)") : tr("Ctrl+Return"));
     m_primary->setEnabled(m_s.phase != Phase::kNoPair && m_s.phase != Phase::kOpening && m_s.phase != Phase::kMisfit);
     m_rebuild->setEnabled(!compressing && !m_s.artifactPath.isEmpty());
+    m_adapter->setVisible(measured && !m_s.lossy && m_s.adapterRank > 0);
+    m_adapter->setToolTip(tr("Write the recovered adapter (%n tensor(s), rank up to %1) as a PEFT folder", nullptr, m_s.adapterTensors).arg(m_s.adapterRank));
     m_rebuild->setToolTip(m_rebuild->isEnabled() ? tr("Write the fine-tune again from base and artifact") : tr("Compress first: a rebuild needs the artifact"));
 }
 

@@ -24,6 +24,7 @@ class SizeCard : public Card {
     void compressRequested();
     void stopRequested();
     void rebuildRequested();
+    void exportAdapterRequested();
     void showArtifactRequested(const QString& path);
 
    private:
@@ -40,10 +41,12 @@ class SizeCard : public Card {
     Pill* m_truth;       ///< lossless or lossy, never both
     Label* m_size;
     Label* m_saved;
+    Label* m_loss;       ///< of a lossy artifact: what was lost, in figures
     RangeBar* m_bar;
     Funnel* m_funnel;
     QPushButton* m_primary;
     QPushButton* m_rebuild;
+    QPushButton* m_adapter;
 };
 
 }  // namespace tenpak::ui

@@ -57,7 +57,8 @@ TensorCard::TensorCard(QWidget* parent)
 
 void TensorCard::setModel(QAbstractItemModel* model) {
     m_filter->setSourceModel(model);
-    m_table->setColumns({300, 190, 96, 132, 110, 100, 110}, app::TensorColumn::kTensor);
+    m_table->setColumns({300, 190, 96, 140, 110, 110, 100, 110}, app::TensorColumn::kTensor);
+    setErrorColumn(false);
     showCount();
 }
 
@@ -67,6 +68,8 @@ void TensorCard::setEstimate(const std::shared_ptr<const delta::EstimateSnapshot
     if (!estimate && m_filter->layer()) setLayer({});
     showCount();
 }
+
+void TensorCard::setErrorColumn(bool shown) { m_table->setColumnHidden(app::TensorColumn::kError, !shown); }
 
 void TensorCard::setLayer(std::optional<int> layer) {
     if (layer == m_filter->layer()) return;

@@ -20,6 +20,7 @@ class TensorCard : public Card {
    public:
     explicit TensorCard(QWidget* parent = nullptr);
     void setModel(QAbstractItemModel* model);
+    void setErrorColumn(bool shown);  ///< of a lossy artifact
     void setEstimate(const std::shared_ptr<const delta::EstimateSnapshot>& estimate);
     void setLayer(std::optional<int> layer);
     void showTensor(const QString& name);

@@ -6,9 +6,11 @@
 #include <QGridLayout>
 #include <QLineEdit>
 #include <QRegularExpression>
+#include <QSpinBox>
 
 #include "ui/widgets/banner.h"
 #include "ui/widgets/basics.h"
+#include "ui/widgets/pill.h"
 #include "ui/widgets/segmented.h"
 
 namespace tenpak::ui {
@@ -22,6 +24,17 @@ QString quoted(const QString& path) {
     return QLatin1Char('\'') + s.replace(QLatin1Char('\''), QLatin1String("'\\''")) + QLatin1Char('\'');
 }
 
+QString modeOption(app::DeltaMode mode) {
+    switch (mode) {
+        case app::DeltaMode::kLossless: return {};
+        case app::DeltaMode::kInt8: return QStringLiteral(" --mode int8");
+        case app::DeltaMode::kInt4: return QStringLiteral(" --mode int4");
+        case app::DeltaMode::kBit1: return QStringLiteral(" --mode bit1");
+        case app::DeltaMode::kLowRank: return QStringLiteral(" --mode lowrank --rank ");
+    }
+    return {};
+}
+
 }  // namespace
 
 class CompressDialog::Private {
@@ -31,6 +44,15 @@ class CompressDialog::Private {
     Banner* banner = new Banner;
     QLineEdit* path = new QLineEdit;
     Segmented* form = new Segmented(QStringLiteral("compressForm"), CompressDialog::tr("Form"), {CompressDialog::tr("One file"), CompressDialog::tr("Folder")});
+    Segmented* mode = new Segmented(QStringLiteral("compressMode"), CompressDialog::tr("Mode"),
+                                    {CompressDialog::tr("Lossless"), QStringLiteral("INT8"), QStringLiteral("INT4"), CompressDialog::tr("1 bit"), CompressDialog::tr("Low rank")});
+    QWidget* rankRow = new QWidget;
+    QSpinBox* rank = new QSpinBox;
+    Pill* lossy = new Pill;
+    Label* modeHint = new Label({}, Type::kCaption, Ink::kMuted);
+    QWidget* textRow = new QWidget;
+    QComboBox* text = new QComboBox;
+    Label* expected = new Label({}, Type::kBody, Ink::kMuted);
     QComboBox* sign = new QComboBox;
     Label* explanation = new Label({}, Type::kCaption, Ink::kMuted);
     QPushButton* makeKey = makeButton(QStringLiteral("compressMakeKey"), CompressDialog::tr("Make a key\u2026"), QStringLiteral("key"));
@@ -44,9 +66,43 @@ class CompressDialog::Private {
 
     const app::SigningChoice& chosen() const { return keys.at(std::clamp(sign->currentIndex(), 0, static_cast<int>(keys.size()) - 1)); }
 
+    app::DeltaMode chosenMode() const { return state.hasModes ? static_cast<app::DeltaMode>(mode->current()) : app::DeltaMode::kLossless; }
+    QString chosenText() const { return chosenMode() != app::DeltaMode::kLossless ? text->currentData().toString() : QString(); }
+
+    static QString hintOf(app::DeltaMode mode) {
+        switch (mode) {
+            case app::DeltaMode::kLossless: return CompressDialog::tr("Every file comes back bit by bit.");
+            case app::DeltaMode::kInt8: return CompressDialog::tr("Changes in 8 or 4 bits, tensor by tensor whichever costs least at an error of about 4 % of the change.");
+            case app::DeltaMode::kInt4: return CompressDialog::tr("Changes in 4 or 8 bits, tensor by tensor whichever costs least at an error of about 15 % of the change.");
+            case app::DeltaMode::kBit1: return CompressDialog::tr("Of each change its sign, with one scale a row. Embeddings, norms and head stay lossless.");
+            case app::DeltaMode::kLowRank: return CompressDialog::tr("Of each change the part of this rank. Embeddings, norms and head stay lossless.");
+        }
+        return {};
+    }
+    void refreshMode() {
+        if (!state.hasModes) {
+            expected->setText(state.expected);
+            refresh();
+            return;
+        }
+        const app::DeltaMode m = chosenMode();
+        const bool lossless = m == app::DeltaMode::kLossless;
+        lossy->set(app::Tone::kWarn, QStringLiteral("lossy"), lossless ? QString() : CompressDialog::tr("Lossy"));
+        lossy->setVisible(!lossless);
+        modeHint->setText(lossless ? hintOf(m) : hintOf(m) + QLatin1Char(' ') + CompressDialog::tr("The error is measured and shown afterwards."));
+        rankRow->setVisible(m == app::DeltaMode::kLowRank);
+        textRow->setVisible(!lossless && text->count() > 1);
+        rebuild->setText(lossless ? CompressDialog::tr("Rebuild it and compare every file with the original") : CompressDialog::tr("Rebuild it and compare every file with what was recorded"));
+        // What was estimated is the lossless size: of a lossy mode it is only what to compare with.
+        expected->setText(lossless ? state.expected : CompressDialog::tr("Lossless it would take: %1").arg(state.expected));
+        refresh();
+    }
     QString commandText() const {
         const QString file = path->text().trimmed();
-        QString text = state.commandTemplate.arg(quoted(file)) + (form->current() == 1 ? QStringLiteral(" --form dir") : QString());
+        QString text = state.commandTemplate.arg(quoted(file)) + modeOption(chosenMode());
+        if (chosenMode() == app::DeltaMode::kLowRank) text += QString::number(rank->value());
+        if (!chosenText().isEmpty()) text += QStringLiteral(" --text ") + quoted(chosenText());
+        text += (form->current() == 1 ? QStringLiteral(" --form dir") : QString());
         const auto& key = chosen();
         if (key.kind == app::SigningChoice::Kind::kKeyFile) text += QStringLiteral("\ntenpak artifact sign %1 --key %2").arg(quoted(file), quoted(key.file));
         if (key.kind == app::SigningChoice::Kind::kHmac) text += QStringLiteral("\ntenpak artifact sign %1 --hmac-key %2").arg(quoted(file), quoted(key.file));
@@ -79,6 +135,19 @@ CompressDialog::CompressDialog(const app::CompressDialogState& state, QWidget* p
     d->path->setText(state.request.path);
     d->path->setTextMargins(7, 0, 7, 0);
     d->form->setCurrent(state.request.folder ? 1 : 0);
+    d->rank->setObjectName(QStringLiteral("compressRank"));
+    d->rank->setAccessibleName(tr("Rank"));
+    d->rank->setRange(1, 1024);
+    d->rank->setValue(state.request.rank);
+    d->rank->setFixedWidth(96);
+    d->lossy->setObjectName(QStringLiteral("compressLossy"));
+    d->modeHint->setObjectName(QStringLiteral("compressModeHint"));
+    d->modeHint->setWordWrap(true);
+    d->text->setObjectName(QStringLiteral("compressText"));
+    d->text->setAccessibleName(tr("Measure the perplexity on"));
+    d->text->addItem(tr("Do not measure the perplexity"), QString());
+    for (const app::Choice& c : state.texts) d->text->addItem(tr("Measure the perplexity change on %1").arg(c.text), c.id);
+    if (const int at = d->text->findData(state.request.perplexityText); at > 0) d->text->setCurrentIndex(at);
     d->sign->setObjectName(QStringLiteral("compressSign"));
     d->sign->setAccessibleName(tr("Sign with"));
     d->explanation->setObjectName(QStringLiteral("compressExplanation"));
@@ -118,6 +187,34 @@ CompressDialog::CompressDialog(const app::CompressDialogState& state, QWidget* p
     formRow->addWidget(d->form);
     formRow->addStretch();
     add(tr("Form"), formRow);
+
+    if (state.hasModes) {
+        auto* modeRow = makeRow();
+        modeRow->addWidget(d->mode);
+        modeRow->addWidget(d->lossy);
+        modeRow->addStretch();
+        auto* rankRow = new QHBoxLayout(d->rankRow);
+        rankRow->setContentsMargins(0, 0, 0, 0);
+        rankRow->setSpacing(space::kS);
+        rankRow->addWidget(new Label(tr("Rank")));
+        rankRow->addWidget(d->rank);
+        rankRow->addStretch();
+        auto* textRow = new QHBoxLayout(d->textRow);
+        textRow->setContentsMargins(0, 0, 0, 0);
+        textRow->addWidget(d->text, 1);
+        auto* modeColumn = makeColumn(6);
+        modeColumn->addLayout(modeRow);
+        modeColumn->addWidget(d->modeHint);
+        modeColumn->addWidget(d->rankRow);
+        modeColumn->addWidget(d->textRow);
+        add(tr("Mode"), modeColumn);
+        d->mode->setCurrent(static_cast<int>(state.request.mode));
+    } else {
+        for (QWidget* w : std::initializer_list<QWidget*>{d->mode, d->lossy, d->modeHint, d->rankRow, d->rank, d->textRow, d->text}) {
+            w->setParent(this);
+            w->hide();
+        }
+    }
 
     auto* makeIt = makeButton(QStringLiteral("compressMakeKeyNow"), tr("Make the key"), {});
     auto* newRow = new QHBoxLayout(d->newKey);
@@ -161,11 +258,10 @@ CompressDialog::CompressDialog(const app::CompressDialogState& state, QWidget* p
     auto* heading = new Label(state.heading, Type::kHeadline);
     heading->setWordWrap(true);
     all->addWidget(heading);
-    auto* expected = new Label(state.expected, Type::kBody, Ink::kMuted);
-    expected->setObjectName(QStringLiteral("compressExpected"));
-    expected->setWordWrap(true);
-    expected->setVisible(!state.expected.isEmpty());
-    all->addWidget(expected);
+    d->expected->setObjectName(QStringLiteral("compressExpected"));
+    d->expected->setWordWrap(true);
+    d->expected->setVisible(!state.expected.isEmpty());
+    all->addWidget(d->expected);
     all->addLayout(grid);
     all->addWidget(new Line);
     all->addLayout(commandRow);
@@ -176,8 +272,11 @@ CompressDialog::CompressDialog(const app::CompressDialogState& state, QWidget* p
     for (int i = 0; i < d->keys.size(); ++i)
         if (d->keys.at(i).kind == state.request.signing.kind && d->keys.at(i).file == state.request.signing.file) current = i;
     d->fillKeys(current);
-    d->refresh();
+    d->refreshMode();
 
+    connect(d->mode, &Segmented::currentChanged, this, [this] { d->refreshMode(); });
+    connect(d->rank, &QSpinBox::valueChanged, this, [this] { d->refresh(); });
+    connect(d->text, &QComboBox::currentIndexChanged, this, [this] { d->refresh(); });
     connect(d->path, &QLineEdit::textChanged, this, [this] { d->refresh(); });
     connect(d->form, &Segmented::currentChanged, this, [this] { d->refresh(); });
     connect(d->sign, &QComboBox::currentIndexChanged, this, [this](int index) {
@@ -206,6 +305,9 @@ app::CompressRequest CompressDialog::request() const {
     app::CompressRequest r;
     r.path = d->path->text().trimmed();
     r.folder = d->form->current() == 1;
+    r.mode = d->chosenMode();
+    r.rank = d->rank->value();
+    r.perplexityText = d->chosenText();
     r.signing = d->chosen();
     r.readBack = d->readBack->isChecked();
     r.rebuildAndCompare = d->state.canRebuild && d->rebuild->isChecked();

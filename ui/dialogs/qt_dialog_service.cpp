@@ -42,7 +42,8 @@ QString filterOf(ChooserKind kind) {
         case ChooserKind::kOpenText: return QtDialogService::tr("Texts (*.txt);;All files (*)");
         case ChooserKind::kSaveChart: return QtDialogService::tr("Pictures (*.png *.svg)");
         case ChooserKind::kOpenKey: return QtDialogService::tr("Keys (*.key *.pub *.pem *.secret);;All files (*)");
-        case ChooserKind::kChooseFolder: return {};
+        case ChooserKind::kChooseFolder:
+        case ChooserKind::kOpenFolder: return {};
     }
     return {};
 }
@@ -78,7 +79,8 @@ void QtDialogService::choosePath(const app::ChooserRequest& request, std::functi
         }
     } else {
         dialog->setAcceptMode(QFileDialog::AcceptOpen);
-        dialog->setFileMode(QFileDialog::ExistingFile);
+        dialog->setFileMode(request.kind == ChooserKind::kOpenFolder ? QFileDialog::Directory : QFileDialog::ExistingFile);
+        if (request.kind == ChooserKind::kOpenFolder) dialog->setOption(QFileDialog::ShowDirsOnly);
     }
     // The toolkit's own dialog: it can take folders and files at once, and follows the theme.
     dialog->setOption(QFileDialog::DontUseNativeDialog);

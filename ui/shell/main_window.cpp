@@ -124,6 +124,7 @@ void MainWindow::Private::connectAll(MainWindow* q) {
     connect(pairBar, &PairBar::removeRequested, q, &MainWindow::removeRequested);
     connect(pairBar, &PairBar::copyRequested, q, &MainWindow::copyRequested);
     connect(pairBar, &PairBar::swapRequested, q, &MainWindow::swapRequested);
+    connect(pairBar, &PairBar::findBaseRequested, q, &MainWindow::findBaseRequested);
     connect(pairBar, &PairBar::priceChosen, q, &MainWindow::priceChosen);
     connect(pairBar, &PairBar::priceEdited, q, &MainWindow::priceEdited);
     connect(overlay, &DropOverlay::filesDropped, q, &MainWindow::filesDropped);

@@ -51,6 +51,7 @@ class MainWindow : public QMainWindow {
     void chooseRequested(tenpak::app::PairSlot slot);
     void filesDropped(const QStringList& paths, tenpak::app::PairSlot slot);
     void swapRequested();
+    void findBaseRequested();
     void revealRequested(tenpak::app::PairSlot slot);
     void inspectRequested(tenpak::app::PairSlot slot);
     void removeRequested(tenpak::app::PairSlot slot);

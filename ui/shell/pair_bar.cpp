@@ -22,6 +22,8 @@ PairSlotCard::PairSlotCard(app::PairSlot slot, QWidget* parent)
     m_guess->setFixedHeight(size::kHitTarget);
     m_choose = makeButton(prefix + QStringLiteral(".choose"), tr("Choose\u2026"), QStringLiteral("folder"), ButtonKind::kQuiet);
     m_choose->setFixedHeight(size::kHitTarget);
+    m_find = makeButton(prefix + QStringLiteral(".find"), tr("Find base\u2026"), QStringLiteral("search"), ButtonKind::kQuiet);
+    m_find->setFixedHeight(size::kHitTarget);
     m_menu = makeIconButton(prefix + QStringLiteral(".menu"), QStringLiteral("dots"), tr("Menu of the %1").arg(role.toLower()));
 
     auto* nameRow = makeRow();
@@ -37,11 +39,13 @@ PairSlotCard::PairSlotCard(app::PairSlot slot, QWidget* parent)
     row->addWidget(new IconLabel(QStringLiteral("model"), 20, Ink::kMuted));
     row->addLayout(texts, 1);
     row->addWidget(m_guess);
+    row->addWidget(m_find);
     row->addWidget(m_choose);
     row->addWidget(m_menu);
     box()->setContentsMargins(0, 0, 0, 0);
     box()->addLayout(row);
     connect(m_menu, &QPushButton::clicked, this, &PairSlotCard::openMenu);
+    connect(m_find, &QPushButton::clicked, this, &PairSlotCard::findRequested);
     connect(m_choose, &QPushButton::clicked, this, [this] { emit chooseRequested(m_slot); });
     connect(m_guess, &QPushButton::clicked, this, &PairSlotCard::swapRequested);
     setModel({});
@@ -56,8 +60,14 @@ void PairSlotCard::setModel(const app::ModelSlot& model) {
     m_guess->setVisible(model.guessed && !model.isEmpty());
     m_choose->setVisible(model.isEmpty());
     m_menu->setVisible(!model.isEmpty());
+    m_find->setVisible(m_canFind && model.isEmpty());
     setAccessibleName(m_role->text() + QStringLiteral(": ") + m_name->text() + QStringLiteral(", ") + m_facts->text());
     updateGeometry();
+}
+
+void PairSlotCard::setCanFind(bool can) {
+    m_canFind = can && m_slot == app::PairSlot::kBase;
+    m_find->setVisible(m_canFind && m_model.isEmpty());
 }
 
 void PairSlotCard::setLit(bool lit) {
@@ -71,6 +81,7 @@ void PairSlotCard::openMenu() {
     menu->setAttribute(Qt::WA_DeleteOnClose);
     menu->setObjectName(objectName() + QStringLiteral(".popup"));
     menu->addAction(tr("Choose\u2026"), this, [this] { emit chooseRequested(m_slot); });
+    if (m_canFind) menu->addAction(tr("Find base\u2026"), this, &PairSlotCard::findRequested);
     menu->addAction(tr("Reveal in the file manager"), this, [this] { emit revealRequested(m_slot); });
     menu->addAction(tr("Inspect\u2026"), this, [this] { emit inspectRequested(m_slot); });
     menu->addAction(tr("Copy fingerprint"), this, [this] { emit copyRequested(m_model.fingerprint); })->setEnabled(!m_model.fingerprint.isEmpty());
@@ -106,6 +117,7 @@ PairBar::PairBar(QWidget* parent)
         connect(s, &PairSlotCard::copyRequested, this, &PairBar::copyRequested);
         connect(s, &PairSlotCard::swapRequested, this, &PairBar::swapRequested);
     }
+    connect(m_base, &PairSlotCard::findRequested, this, &PairBar::findBaseRequested);
     connect(m_swap, &QPushButton::clicked, this, &PairBar::swapRequested);
     connect(m_chip, &HardwareChip::priceChosen, this, &PairBar::priceChosen);
     connect(m_chip, &HardwareChip::priceEdited, this, &PairBar::priceEdited);
@@ -114,6 +126,7 @@ PairBar::PairBar(QWidget* parent)
 void PairBar::setPair(const app::PairState& pair) {
     m_base->setModel(pair.base);
     m_fineTune->setModel(pair.fineTune);
+    m_base->setCanFind(!pair.fineTune.isEmpty());
     m_swap->setEnabled(!pair.base.isEmpty() || !pair.fineTune.isEmpty());
 }
 

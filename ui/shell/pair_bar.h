@@ -14,6 +14,7 @@ class PairSlotCard : public Card {
    public:
     explicit PairSlotCard(app::PairSlot slot, QWidget* parent = nullptr);
     void setModel(const app::ModelSlot& model);
+    void setCanFind(bool can);  ///< of an empty base: there is a fine-tune whose base can be looked for
     void setLit(bool lit);  ///< something is dragged over it
     app::PairSlot slot() const { return m_slot; }
 
@@ -24,6 +25,7 @@ class PairSlotCard : public Card {
     void removeRequested(tenpak::app::PairSlot slot);
     void copyRequested(const QString& text);
     void swapRequested();
+    void findRequested();
 
    protected:
     void paintEvent(QPaintEvent* event) override;
@@ -36,7 +38,8 @@ class PairSlotCard : public Card {
     Label* m_role;
     NameLabel* m_name;
     Label* m_facts;
-    QPushButton *m_guess, *m_choose, *m_menu;
+    QPushButton *m_guess, *m_choose, *m_find, *m_menu;
+    bool m_canFind = false;
 };
 
 class PairBar : public QWidget {
@@ -57,6 +60,7 @@ class PairBar : public QWidget {
     void removeRequested(tenpak::app::PairSlot slot);
     void copyRequested(const QString& text);
     void swapRequested();
+    void findBaseRequested();
     void priceEdited(const QString& id, double usdPerHour);
     void priceChosen(const QString& id);
 

@@ -18,7 +18,7 @@ Tokens makeLight() {
     t.cost = {"#09A198", "#0884AA", "#325CBD", "#5F2A99", "#5F034B"};
     t.bits = {"#EEF4FB", "#C6DFF8", "#9BCAF2", "#6EAAE2", "#418AD1", "#2F6DBC", "#224FA7", "#1F3C8A", "#192B6F"};
     t.identical = "#C9CFD8", t.difference = "#2A6FD6", t.sparse = "#0B8F6B";
-    t.lowRank = "#C66BA8", t.standalone = "#E8A317", t.raw = "#6E1F12";
+    t.lowRank = "#C66BA8", t.standalone = "#E8A317", t.raw = "#6E1F12", t.lossy = "#2C1470";
     t.card = "#FFFFFF";
     return t;
 }
@@ -37,7 +37,7 @@ Tokens makeDark() {
     t.cost = {"#70F1DA", "#3DD4F1", "#5DAAFE", "#9772E6", "#BB2D8C"};
     t.bits = {"#1C2433", "#25385D", "#2D4D8B", "#3764A8", "#407BC5", "#5098D8", "#65B4E9", "#89D1F1", "#B4ECFA"};
     t.identical = "#4E5867", t.difference = "#4F90F5", t.sparse = "#26B892";
-    t.lowRank = "#C86FB0", t.standalone = "#FFC857", t.raw = "#C94F3D";
+    t.lowRank = "#C86FB0", t.standalone = "#FFC857", t.raw = "#C94F3D", t.lossy = "#8B2BFF";
     t.card = "#242A33";
     return t;
 }
@@ -59,6 +59,8 @@ QColor methodColor(const Tokens& t, const QString& method) {
     if (method == QLatin1String("sparse")) return t.sparse;
     if (method == QLatin1String("lowrank")) return t.lowRank;
     if (method == QLatin1String("standalone") || method == QLatin1String("zstd")) return t.standalone;
+    if (method == QLatin1String("patch")) return t.difference;
+    if (method == QLatin1String("int8") || method == QLatin1String("int4") || method == QLatin1String("bit1")) return t.lossy;
     return t.raw;
 }
 
@@ -69,6 +71,10 @@ QString methodSign(const QString& method) {
     if (method == QLatin1String("lowrank")) return QStringLiteral("r");
     if (method == QLatin1String("standalone")) return QStringLiteral("o");
     if (method == QLatin1String("zstd")) return QStringLiteral("z");
+    if (method == QLatin1String("patch")) return QStringLiteral("p");
+    if (method == QLatin1String("int8")) return QStringLiteral("8");
+    if (method == QLatin1String("int4")) return QStringLiteral("4");
+    if (method == QLatin1String("bit1")) return QStringLiteral("1");
     return QStringLiteral("x");
 }
 

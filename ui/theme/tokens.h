@@ -18,7 +18,7 @@ struct Tokens {
     QColor ok, okTint, warn, warnTint, err, errTint;  ///< always together with an icon and a word
     std::array<QColor, 5> cost;               ///< cheap to dear
     std::array<QColor, 9> bits;               ///< 0 to 16 bit per weight
-    QColor identical, difference, sparse, lowRank, standalone, raw;  ///< delta methods
+    QColor identical, difference, sparse, lowRank, standalone, raw, lossy;  ///< delta methods; the lossy ones share one, their signs differ
     QColor card;                              ///< ground of what floats: hover card, tool tip, menu
 };
 
@@ -27,7 +27,7 @@ const Tokens& darkTokens();
 
 /// Colour of a delta method by its stable name; unknown names get that of "raw".
 QColor methodColor(const Tokens& tokens, const QString& method);
-/// The sign that goes with the colour in cell, legend and table: = Δ : r o x z.
+/// The sign that goes with the colour in cell, legend and table: = Δ : r o x z p 8 4 1.
 QString methodSign(const QString& method);
 
 namespace space {

@@ -33,6 +33,15 @@ void paintMethod(QPainter& p, const QRectF& r, const QString& method) {
     drawText(p, box, Qt::AlignCenter, methodSign(method), typeFont(Type::kBodyStrong));
 }
 
+QRect checkRect(const QRect& cell) { return {cell.left() + space::kS, cell.center().y() - 8, 18, 18}; }
+constexpr int kCheckRoom = 24;
+
+bool toggle(QAbstractItemModel* model, const QModelIndex& index) {
+    const QVariant check = index.data(Qt::CheckStateRole);
+    if (!check.isValid() || !(index.flags() & Qt::ItemIsUserCheckable) || !(index.flags() & Qt::ItemIsEnabled)) return false;
+    return model->setData(index, check.toInt() == Qt::Checked ? Qt::Unchecked : Qt::Checked, Qt::CheckStateRole);
+}
+
 /// Models give Qt::Alignment or int.
 int alignmentOf(const QModelIndex& index) {
     const QVariant v = index.data(Qt::TextAlignmentRole);
@@ -67,6 +76,14 @@ void CellDelegate::paint(QPainter* p, const QStyleOptionViewItem& option, const 
         Pill::paint(*p, pill, tone.isValid() ? static_cast<app::Tone>(tone.toInt()) : app::Tone::kNeutral, icon.toString(), text);
         return;
     }
+    if (const QVariant check = index.data(Qt::CheckStateRole); check.isValid()) {
+        QStyleOptionViewItem box(option);
+        box.rect = checkRect(option.rect);
+        box.state = QStyle::State_Enabled | (check.toInt() == Qt::Checked ? QStyle::State_On : QStyle::State_Off);
+        const QWidget* w = option.widget;
+        (w != nullptr ? w->style() : QApplication::style())->drawPrimitive(QStyle::PE_IndicatorItemViewItemCheck, &box, p, w);
+        r.setLeft(r.left() + kCheckRoom);
+    }
     if (const QVariant method = index.data(app::kMethodRole); method.isValid() && !method.toString().isEmpty()) {
         paintMethod(*p, r, method.toString());
         r.setLeft(r.left() + 22);
@@ -77,10 +94,16 @@ void CellDelegate::paint(QPainter* p, const QStyleOptionViewItem& option, const 
     drawElided(*p, r.adjusted(space::kS, 0, -space::kS, 0), alignmentOf(index), text, f);
 }
 
+bool CellDelegate::editorEvent(QEvent* event, QAbstractItemModel* model, const QStyleOptionViewItem& option, const QModelIndex& index) {
+    if (event->type() != QEvent::MouseButtonRelease) return QStyledItemDelegate::editorEvent(event, model, option, index);
+    const auto* mouse = static_cast<QMouseEvent*>(event);
+    return mouse->button() == Qt::LeftButton && checkRect(option.rect).adjusted(-6, -6, 6, 6).contains(mouse->position().toPoint()) && toggle(model, index);
+}
+
 QSize CellDelegate::sizeHint(const QStyleOptionViewItem&, const QModelIndex& index) const {
     const QString text = index.data(Qt::DisplayRole).toString();
     if (index.data(app::kPillRole).isValid()) return {static_cast<int>(Pill::widthOf(text)) + 2 * space::kS, size::kRow};
-    const double sign = index.data(app::kMethodRole).isValid() ? 22 : 0;
+    const double sign = (index.data(app::kMethodRole).isValid() ? 22 : 0) + (index.data(Qt::CheckStateRole).isValid() ? kCheckRoom : 0);
     return {static_cast<int>(textWidth(typeFont(Type::kBody), text) + sign) + 2 * space::kS + 2, size::kRow};
 }
 
@@ -144,6 +167,7 @@ void Table::keyPressEvent(QKeyEvent* event) {
         return;
     }
     if (event->key() == Qt::Key_Space) {
+        if (currentIndex().isValid() && toggle(model(), currentIndex().siblingAtColumn(0))) return;
         emit spacePressed();
         return;
     }

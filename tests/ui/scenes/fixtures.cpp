@@ -26,7 +26,7 @@ const std::vector<Projection>& projections() {
 class SnapshotBuilder {
    public:
     SnapshotBuilder(double progress, bool complete) : m_progress(progress), m_complete(complete) {}
-    void add(const std::string& name, std::vector<std::uint64_t> shape, int layer, const std::string& projection, double bits, double changed, const std::string& method) {
+    void add(const std::string& name, std::vector<std::uint64_t> shape, int layer, const std::string& projection, double bits, double changed, const std::string& method, std::uint32_t rank = 0) {
         tenpak::delta::TensorEstimate t;
         t.name = name;
         t.shape = std::move(shape);
@@ -44,6 +44,7 @@ class SnapshotBuilder {
             t.changed_fraction = changed;
             t.sampled_fraction = m_complete ? 1 : std::max(.02, done);
             t.complete = m_complete || done >= 1;
+            t.rank = t.complete ? rank : 0;
             t.estimated_bytes = t.complete ? exact : exact * (1 + noise * .36 * (1 - done));
             const double half = t.complete ? 0 : t.estimated_bytes * .36 * (1 - .92 * done);
             t.low = t.estimated_bytes - half;
@@ -118,6 +119,20 @@ std::shared_ptr<const delta::EstimateSnapshot> estimate(int layers, double progr
     return b.take();
 }
 
+std::shared_ptr<const delta::EstimateSnapshot> estimateOfMergedAdapter(int layers, double progress, bool complete) {
+    SnapshotBuilder b(progress, complete);
+    b.add("model.embed_tokens.weight", {32000, 2048}, -1, "embed_tokens", 0, 0, "identical");
+    for (int layer = 0; layer < layers; ++layer)
+        for (const Projection& p : projections()) {
+            const bool norm = p.shape.size() == 1;
+            const double wobble = b.random().generateDouble() - .5;
+            b.add("model.layers." + std::to_string(layer) + "." + p.path + ".weight", p.shape, layer, p.name, norm ? 0 : .22 + .1 * wobble, norm ? 0 : .3 + .1 * wobble, norm ? "identical" : "lowrank", norm ? 0 : 16);
+        }
+    b.add("model.norm.weight", {2048}, -1, "norm", 0, 0, "identical");
+    b.add("lm_head.weight", {32000, 2048}, -1, "lm_head", .4, .02, "sparse");
+    return b.take();
+}
+
 std::shared_ptr<const delta::EstimateSnapshot> estimateWithoutLayers() {
     SnapshotBuilder b(.7, false);
     for (int i = 0; i < 52; ++i)
@@ -170,6 +185,59 @@ app::DeltaViewState delta(app::DeltaViewState::Phase phase, int layers) {
             s.banner = {app::Tone::kError, QStringLiteral("The disk is full"), QStringLiteral("/models/chat.tnpk: 412 MB written, 346 MB more are needed. Nothing was left behind."), QStringLiteral("no-space"), {{QStringLiteral("delta.again"), QStringLiteral("Choose another folder\u2026"), QStringLiteral("folder"), false}}, true};
             break;
         default: break;
+    }
+    return s;
+}
+
+app::DeltaViewState lossy() {
+    app::DeltaViewState s = delta(app::DeltaViewState::Phase::kMeasured);
+    auto e = std::make_shared<delta::EstimateSnapshot>(*s.estimate);
+    auto errors = std::make_shared<std::map<std::string, double>>();
+    double total = 0;
+    for (delta::TensorEstimate& t : e->tensors) {
+        if (t.method == "difference" || t.method == "sparse") {
+            t.method = t.method == "sparse" ? "int8" : "int4";
+            t.estimated_bytes = t.low = t.high = static_cast<double>(t.raw_bytes) * (t.method == "int8" ? .03 : .17);
+            (*errors)[t.name] = t.method == "int8" ? 4.1e-5 : 3.1e-4;
+        } else {
+            (*errors)[t.name] = 0;
+        }
+        total += t.estimated_bytes;
+    }
+    e->estimated_bytes = e->low = e->high = total;
+    s.estimate = e;
+    s.errors = errors;
+    s.storedBytes = static_cast<quint64>(total);
+    s.estimateBefore = 0;
+    s.lossy = true;
+    s.lossyMode = QStringLiteral("INT8");
+    s.maxAbsError = 3.1e-4;
+    s.relativeError = .0021;
+    s.changeError = .043;
+    s.perplexity = QStringLiteral("perplexity +0.02\u202F% (\u22120.01\u202F% to +0.05\u202F%) on wiki.test.raw, measured here");
+    return s;
+}
+
+app::DeltaViewState mergedAdapter(app::DeltaViewState::Phase phase) {
+    using Phase = app::DeltaViewState::Phase;
+    app::DeltaViewState s = delta(phase == Phase::kMisfit ? Phase::kEstimated : phase);
+    s.estimate = estimateOfMergedAdapter(22, phase == Phase::kEstimating ? .4 : .8, phase == Phase::kMeasured);
+    for (app::FunnelPoint& p : s.funnel) {
+        const double k = s.estimate->estimated_bytes / 757e6;
+        p.estimated *= k, p.low *= k, p.high *= k;
+    }
+    if (phase == Phase::kMeasured) {
+        s.storedBytes = static_cast<quint64>(s.estimate->estimated_bytes);
+        s.estimateBefore = s.estimate->estimated_bytes * 1.04;
+        s.adapterRank = 16;
+        s.adapterTensors = 154;
+    }
+    if (phase == Phase::kCompressing) {
+        s.bytesWritten = 0;
+        s.fractionWritten = .37;
+        s.bytesPerSecond = 41e6;
+        s.secondsLeft = 38;
+        s.step = QStringLiteral("Looking for a merged adapter");
     }
     return s;
 }
@@ -413,6 +481,61 @@ app::ShellState shell(bool sweepRunning, bool withFailed) {
     return s;
 }
 
+app::FindBaseState findBase(bool found) {
+    app::FindBaseState s;
+    s.fineTune = QStringLiteral("TinyLlama-1.1B-Chat");
+    s.folders = {QStringLiteral("/home/you/models"), QStringLiteral("/mnt/archive/a-folder-with-a-rather-long-name/that-goes-on/and-on/huggingface/hub")};
+    s.searching = !found;
+    s.searched = found;
+    s.fraction = .4;
+    s.phase = QStringLiteral("Comparing samples of the weights");
+    s.result = QStringLiteral("3 models compared in 1.2 s");
+    if (found)
+        s.candidates = {{QStringLiteral("/home/you/models/TinyLlama-1.1B"), QStringLiteral("TinyLlama-1.1B"), QStringLiteral("2.20 GB \u00B7 bf16 \u00B7 22 layers"), QStringLiteral("About 65 % smaller, all 201 tensors by name"), true, true},
+                        {QStringLiteral("/home/you/models/TinyLlama-1.1B-step-715k"), QStringLiteral("TinyLlama-1.1B-step-715k"), QStringLiteral("2.20 GB \u00B7 bf16 \u00B7 22 layers"), QStringLiteral("About 31 % smaller, all 201 tensors by name"), false, true},
+                        {QStringLiteral("/home/you/models/SmolLM2-135M"), QStringLiteral("SmolLM2-135M"), QStringLiteral("272 MB \u00B7 bf16 \u00B7 30 layers"), QStringLiteral("No tensor has a counterpart of its shape"), false, false}};
+    return s;
+}
+
+app::ArchiveState archive(app::ArchiveState::Phase phase) {
+    using Phase = app::ArchiveState::Phase;
+    using State = app::ArchiveRow::State;
+    app::ArchiveState s;
+    s.phase = phase;
+    s.folders = {QStringLiteral("/home/you/models")};
+    s.replace = phase == Phase::kPlanned;
+    s.canUndo = true;
+    const auto row = [](const char* name, const char* base, const char* reason, State state, double raw, double stored) {
+        app::ArchiveRow r;
+        r.name = QLatin1String(name);
+        r.path = QStringLiteral("/home/you/models/") + r.name;
+        r.base = QLatin1String(base);
+        r.reason = QLatin1String(reason);
+        r.state = state;
+        r.rawBytes = static_cast<quint64>(raw);
+        r.estimated = stored, r.low = stored * .97, r.high = stored * 1.03;
+        return r;
+    };
+    s.rows = {row("TinyLlama-1.1B-Chat", "TinyLlama-1.1B", "same shapes, nearest of 2", State::kPlanned, 2.2e9, 7.58e8), row("TinyLlama-1.1B-legal-merged", "TinyLlama-1.1B", "same shapes, nearest of 2", State::kPlanned, 2.2e9, 2.9e7),
+              row("TinyLlama-1.1B-sql", "TinyLlama-1.1B", "same shapes, nearest of 2", State::kPlanned, 2.2e9, 9.1e8), row("SmolLM2-135M", "", "No other model has its shapes", State::kKept, 2.72e8, 0)};
+    s.rows[2].checked = false;
+    s.result = QStringLiteral("5 models found \u00B7 6.60 GB would take \u2248\u00A01.70 GB, \u2248\u00A04.9 GB less");
+    if (phase == Phase::kRunning) {
+        s.fraction = .4;
+        s.phaseText = QStringLiteral("Looking for a merged adapter \u00B7 38 s left");
+    }
+    if (phase == Phase::kDone) {
+        s.rows[0].state = s.rows[1].state = State::kDone;
+        s.rows[0].storedBytes = 757'300'000;
+        s.rows[0].freedBytes = 2'200'000'000;
+        s.rows[1].storedBytes = 28'700'000;
+        s.rows[2].state = State::kFailed;
+        s.rows[2].reason = QStringLiteral("The disk is full: 346 MB more are needed");
+        s.result = QStringLiteral("4.40 GB stored in 786 MB, rebuilt and compared \u00B7 2.20 GB of originals removed \u00B7 1 failed and stayed as they were");
+    }
+    return s;
+}
+
 app::CompressDialogState compressDialog(bool export_) {
     using Kind = app::SigningChoice::Kind;
     app::CompressDialogState s;
@@ -424,6 +547,8 @@ app::CompressDialogState compressDialog(bool export_) {
               {Kind::kHmac, QStringLiteral("/home/you/secret"), QStringLiteral("Shared secret (HMAC): proves nobody's identity"), QStringLiteral("Intact for whoever has the secret.")}};
     s.request.signing = s.keys.first();
     s.canRebuild = !export_;
+    s.hasModes = !export_;
+    if (s.hasModes) s.texts = {{QStringLiteral("/home/you/wiki.test.raw"), QStringLiteral("wiki.test.raw")}};
     s.commandTemplate = export_ ? QStringLiteral("tenpak quantize TinyLlama-1.1B-Chat --candidate awq_g256 -o %1 --layout tnpk") : QStringLiteral("tenpak delta compress TinyLlama-1.1B TinyLlama-1.1B-Chat -o %1");
     return s;
 }

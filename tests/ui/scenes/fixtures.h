@@ -12,7 +12,13 @@ app::HardwareState hardware();
 std::shared_ptr<const delta::EstimateSnapshot> estimate(int layers, double progress, bool complete);
 /// A model whose tensors have no layer numbers.
 std::shared_ptr<const delta::EstimateSnapshot> estimateWithoutLayers();
+/// A merged adapter of rank 16: low-rank projections, everything else as in the base.
+std::shared_ptr<const delta::EstimateSnapshot> estimateOfMergedAdapter(int layers, double progress, bool complete);
 QList<app::FunnelPoint> funnel(double upTo);
+/// Measured in a lossy mode.
+app::DeltaViewState lossy();
+/// The Delta page of a merged adapter.
+app::DeltaViewState mergedAdapter(app::DeltaViewState::Phase phase);
 app::DeltaViewState delta(app::DeltaViewState::Phase phase, int layers = 22);
 
 std::shared_ptr<const std::vector<optimizer::Trial>> trials(int done, bool withFailure);
@@ -24,6 +30,8 @@ enum class ArtifactCase { kNotChecked, kChecking, kUnknownKey, kSigned, kDamaged
 app::ArtifactViewState artifacts(ArtifactCase which);
 app::StartViewState start();
 app::ShellState shell(bool sweepRunning, bool withFailed);
+app::FindBaseState findBase(bool found);
+app::ArchiveState archive(app::ArchiveState::Phase phase);
 app::CompressDialogState compressDialog(bool export_);
 
 }  // namespace tenpak::fixtures

@@ -14,7 +14,9 @@
 #include "ui/charts/pareto_plot.h"
 #include "ui/delta/delta_page.h"
 #include "ui/delta/layer_map.h"
+#include "ui/dialogs/archive_dialog.h"
 #include "ui/dialogs/compress_dialog.h"
+#include "ui/dialogs/find_base_dialog.h"
 #include "ui/dialogs/help_dialog.h"
 #include "ui/dialogs/settings_dialog.h"
 #include "ui/shell/command_palette.h"
@@ -120,10 +122,26 @@ void addDelta(std::vector<Scene>& list) {
     app::DeltaViewState notRebuilt = fixtures::delta(DeltaPhase::kMeasured);
     notRebuilt.filesCompared = notRebuilt.filesEqual = 0;
     add("delta-measured-not-rebuilt", notRebuilt);
-    app::DeltaViewState lossy = fixtures::delta(DeltaPhase::kMeasured);
-    lossy.lossy = true;
-    lossy.maxAbsError = 3.1e-4;
-    add("delta-lossy", lossy);
+    add("delta-lossy", fixtures::lossy());
+    add("delta-lossy-table", fixtures::lossy(), [](Stage& s) {
+        s.window->findChild<ui::Segmented*>(QStringLiteral("mapMetric"))->setCurrent(2);
+        auto* bar = s.window->findChild<QScrollArea*>(QStringLiteral("deltaScroll"))->verticalScrollBar();
+        bar->setValue(bar->maximum());
+    });
+    const auto showMethods = [](Stage& s) { s.window->findChild<ui::Segmented*>(QStringLiteral("mapMetric"))->setCurrent(2); };
+    app::DeltaViewState added = fixtures::delta(DeltaPhase::kMeasured);
+    added.misfits = {{"model.embed_tokens.weight", "32000 \u00D7 2048 bf16", "32003 \u00D7 2048 bf16", "3 rows were added"}, {"model.vision.patch.weight", "absent", "768 \u00D7 768 bf16", "is not in the base"}};
+    add("delta-added-tensors", added);
+    add("delta-lowrank-estimating", fixtures::mergedAdapter(DeltaPhase::kEstimating));
+    add("delta-lowrank-recovering", fixtures::mergedAdapter(DeltaPhase::kCompressing), [](Stage& s) {
+        app::ShellState shell = fixtures::shell(false, false);
+        shell.jobs = {{QStringLiteral("j1"), QStringLiteral("compress"), QStringLiteral("Compress, TinyLlama-1.1B-Chat"), QStringLiteral("Looking for a merged adapter"), app::JobRow::State::kRunning, .37,
+                       QStringLiteral("38 s left"), false, true, false, false, {}, {}, {}}};
+        s.window->setShell(shell);
+        s.window->setJobsVisible(true);
+    });
+    add("delta-lowrank-measured", fixtures::mergedAdapter(DeltaPhase::kMeasured), [](Stage& s) { s.window->findChild<ui::LayerMap*>()->setCurrentTensor(QStringLiteral("model.layers.9.mlp.gate_proj.weight")); });
+    add("delta-lowrank-method", fixtures::mergedAdapter(DeltaPhase::kMeasured), showMethods);
     add("delta-stopped", fixtures::delta(DeltaPhase::kStopped));
     add("delta-failed", fixtures::delta(DeltaPhase::kFailed));
     add("delta-method", fixtures::delta(DeltaPhase::kMeasured), [](Stage& s) { s.window->findChild<ui::Segmented*>(QStringLiteral("mapMetric"))->setCurrent(2); });
@@ -217,6 +235,28 @@ void addShell(std::vector<Scene>& list) {
                         s.window->setJobsVisible(true);
                         s.window->findChild<QPushButton*>(QStringLiteral("job.j3.details"))->click();
                     }, {}});
+    list.push_back({QStringLiteral("pair-no-base"), [](Stage& s, const QSize& size) {
+                        ui::MainWindow* w = s.open(size, ui::Page::kDelta);
+                        app::PairState pair = fixtures::pair();
+                        pair.base = {};
+                        w->setPair(pair);
+                        s.show(app::DeltaViewState());
+                        return w;
+                    }, {}, {}});
+    for (const bool found : {false, true})
+        list.push_back({found ? QStringLiteral("dialog-find-base") : QStringLiteral("dialog-find-base-searching"), [found](Stage& s, const QSize&) {
+                            auto* d = new ui::FindBaseDialog;
+                            s.other.reset(d);
+                            d->setState(fixtures::findBase(found));
+                            return s.other.get();
+                        }, {}, {}, true});
+    for (const auto phase : {app::ArchiveState::Phase::kPlanned, app::ArchiveState::Phase::kRunning, app::ArchiveState::Phase::kDone})
+        list.push_back({QStringLiteral("dialog-archive-%1").arg(static_cast<int>(phase)), [phase](Stage& s, const QSize&) {
+                            auto* d = new ui::ArchiveDialog;
+                            s.other.reset(d);
+                            d->setState(fixtures::archive(phase));
+                            return s.other.get();
+                        }, {}, {}, true});
     list.push_back({QStringLiteral("pair-guessed"), [](Stage& s, const QSize& size) {
                         ui::MainWindow* w = s.open(size, ui::Page::kDelta);
                         app::PairState pair = fixtures::pair();
@@ -251,6 +291,12 @@ void addShell(std::vector<Scene>& list) {
                         s.other = std::make_unique<ui::CompressDialog>(fixtures::compressDialog(false));
                         return s.other.get();
                     }, {}, {}, true});
+    for (const auto& [name, mode] : {std::pair{"dialog-compress-int8", 1}, std::pair{"dialog-compress-lowrank", 4}})
+        list.push_back({QLatin1String(name), [mode = mode](Stage& s, const QSize&) {
+                            s.other = std::make_unique<ui::CompressDialog>(fixtures::compressDialog(false));
+                            s.other->findChild<ui::Segmented*>(QStringLiteral("compressMode"))->setCurrent(mode);
+                            return s.other.get();
+                        }, [](Stage& s) { s.other->adjustSize(); }, {}, true});
     list.push_back({QStringLiteral("dialog-export"), [](Stage& s, const QSize&) {
                         s.other = std::make_unique<ui::CompressDialog>(fixtures::compressDialog(true));
                         return s.other.get();
@@ -293,6 +339,7 @@ ui::MainWindow* Stage::open(const QSize& size, ui::Page page, bool withPair) {
 
 void Stage::show(const app::DeltaViewState& state) {
     tensors.setEstimate(state.estimate);
+    tensors.setErrors(state.errors);
     window->deltaPage()->setState(state);
 }
 
