@@ -7,7 +7,7 @@ the same weights.
 
 1. Prints the hashes that tests/core/delta/transform_test.cpp (GoldenResults) holds, and fails where they are not in that file.
 2. Where torch and bitsandbytes are installed: NF4 of random tensors as bitsandbytes' CPU library quantizes and dequantizes them.
-   Limit: NF4 with fp32 magnitudes equal bit by bit; with nested magnitudes, at most 0.3 % of the weights differ (its CPU library
+   Limit: NF4 with fp32 magnitudes equal bit by bit; with nested magnitudes, at most 0.6 % of the weights differ (its CPU library
    finds the nearest of the 256 levels through a table that misses a neighbour now and then).
 """
 import hashlib
@@ -113,7 +113,7 @@ def against_bitsandbytes():
                 mean = f32(magnitudes(w.float().numpy(), 64).astype(f64).mean())
                 ours = torch.from_numpy(nf4(w.float().numpy(), 64, 256 if nested else 0, mean)).to(dtype)
                 different = int((ours != theirs).sum())
-                limit = 0.003 * n if nested else 0
+                limit = 0.006 * n if nested else 0
                 print(f"{dtype} {n} weights, {'nested' if nested else 'plain'}: {different} differ")
                 good &= different <= limit
     return good
