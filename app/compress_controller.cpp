@@ -7,6 +7,7 @@
 
 #include "app/commands.h"
 #include "app/format.h"
+#include "core/delta/low_rank_adapter.h"
 #include "core/delta/reconstruct.h"
 
 namespace tenpak::app {
@@ -33,6 +34,36 @@ Snapshot unread(const ModelDirectory& model) {
     return s;
 }
 
+delta::LossyOptions lossyOptions(const CompressRequest& request) {
+    delta::LossyOptions o;
+    switch (request.mode) {
+        case DeltaMode::kLossless: o.mode = delta::LossyMode::kLossless; break;
+        case DeltaMode::kInt8: o.mode = delta::LossyMode::kInt8; break;
+        case DeltaMode::kInt4: o.mode = delta::LossyMode::kInt4; break;
+        case DeltaMode::kBit1: o.mode = delta::LossyMode::kBit1; break;
+        case DeltaMode::kLowRank: o.mode = delta::LossyMode::kLowRank; break;
+    }
+    o.rank = static_cast<std::uint32_t>(std::max(1, request.rank));
+    return o;
+}
+
+QString modeText(const CompressRequest& request) {
+    switch (request.mode) {
+        case DeltaMode::kLossless: return {};
+        case DeltaMode::kInt8: return CompressController::tr("INT8");
+        case DeltaMode::kInt4: return CompressController::tr("INT4");
+        case DeltaMode::kBit1: return CompressController::tr("1 bit");
+        case DeltaMode::kLowRank: return CompressController::tr("Low rank, rank %1").arg(request.rank);
+    }
+    return {};
+}
+
+QString perplexityText(const PerplexityChange& p, const QString& file) {
+    if (!p.why_not.empty()) return CompressController::tr("perplexity not measured: %1").arg(QString::fromStdString(p.why_not));
+    return CompressController::tr("perplexity %1 (95 % range %2 to %3) on %4, measured here")
+        .arg(format::signedPercent(p.percent), format::signedPercent(p.low), format::signedPercent(p.high), QFileInfo(file).fileName());
+}
+
 QString freePath(const QString& folder, const QString& name, const QString& suffix) {
     QString path = QDir(folder).filePath(name + suffix);
     for (int i = 2; QFileInfo::exists(path); ++i) path = QDir(folder).filePath(QStringLiteral("%1-%2%3").arg(name).arg(i).arg(suffix));
@@ -49,6 +80,7 @@ CompressDialogState CompressController::dialogState(const ModelDirectory& base, 
     const QString name = QString::fromStdString(fineTune.id());
     s.heading = tr("Compress %1 as a delta").arg(name);
     s.primary = tr("Compress");
+    s.hasModes = true;
     const QString folder = m_settings.outputFolder();
     s.request.path = freePath(folder, name, QStringLiteral(".tnpk"));
     s.keys = m_keys.choices();
@@ -76,6 +108,10 @@ void CompressController::compress(const CompressRequest& request, const QString&
     m_fraction = 0;
     m_bytesWritten = m_storedBytes = 0;
     m_filesCompared = 0;
+    m_loss = {};
+    m_loss.lossy = request.mode != DeltaMode::kLossless;  // until it is known
+    m_loss.mode = modeText(request);
+    m_factors = nullptr;
     m_rawTotal = fineTune->total_bytes();
     m_estimateBefore = estimate ? estimate->estimated_bytes : 0;
     m_measured = estimate ? estimate : unread(*fineTune);
@@ -89,19 +125,34 @@ void CompressController::compress(const CompressRequest& request, const QString&
     write.rebuild_and_compare = request.rebuildAndCompare;
     write.model = fineTune;
     JobSpec spec{QStringLiteral("compress"), tr("Compress, %1").arg(QString::fromStdString(fineTune->id()))};
-    m_job = m_jobs.start<WriteOutcome>(
+    m_job = m_jobs.start<Outcome>(
         spec, this,
-        [self = QPointer(this), generation, write, base, fineTune](const JobRun& run) -> Result<WriteOutcome> {
-            const FillSink fill = [&](BlockSink& sink) { return delta::compress(*base, *fineTune, sink, {}, run.context()); };
+        [self = QPointer(this), generation, write, base, fineTune, request](const JobRun& run) -> Result<Outcome> {
+            delta::CompressOptions options;
+            options.lossy = lossyOptions(request);
+            const FillSink fill = [&](BlockSink& sink) { return delta::compress(*base, *fineTune, sink, options, run.context()); };
             const auto report = [&](const WriteProgress& p) {
                 run.post("written", [self, generation, p] { if (self && self->m_generation == generation) self->takeProgress(p); });
             };
-            return write_artifact(write, fill, base.get(), report, run.context());
+            Outcome out;
+            TENPAK_ASSIGN(out.written, write_artifact(write, fill, base.get(), report, run.context()));
+            if (request.perplexityText.isEmpty() || out.written.report.lossless) return out;
+            PerplexityRequest p;
+            p.base = base->path();
+            p.fine_tune = fineTune->path();
+            p.artifact = out.written.artifact->path();
+            p.text = request.perplexityText.toStdString();
+            auto change = measure_perplexity_change(p, run.context());
+            // The artifact is in place: stopping the measurement does not undo it.
+            out.perplexity = change.ok() ? *change : PerplexityChange{.why_not = "it was stopped"};
+            return out;
         },
-        [this, generation](Result<WriteOutcome> r) {
+        [this, generation, request, base, fineTune](Result<Outcome> r) {
             if (generation != m_generation) return;
             if (r.ok()) {
-                takeOutcome(*r);
+                m_factorsOf = fineTune;
+                m_factorsBase = base->id();
+                takeOutcome(*r, request);
             } else if (r.error().code == ErrorCode::kCancelled) {
                 m_phase = Phase::kStopped;
                 emit changed();
@@ -138,7 +189,8 @@ void CompressController::takeProgress(const WriteProgress& p) {
     emit changed();
 }
 
-void CompressController::takeOutcome(const WriteOutcome& outcome) {
+void CompressController::takeOutcome(const Outcome& result, const CompressRequest& request) {
+    const WriteOutcome& outcome = result.written;
     auto next = std::make_shared<delta::EstimateSnapshot>(*m_measured);
     std::map<std::string_view, const delta::TensorReport*> byName;
     for (const auto& t : outcome.report.tensors) byName[t.name] = &t;
@@ -162,6 +214,20 @@ void CompressController::takeOutcome(const WriteOutcome& outcome) {
     m_artifactPath = QString::fromStdString(outcome.artifact->path().string());
     m_filesCompared = static_cast<int>(outcome.files_compared);
     m_compareSeconds = outcome.compare_seconds;
+    m_loss = {};
+    m_loss.lossy = !outcome.report.lossless;
+    m_loss.mode = modeText(request);
+    if (m_loss.lossy) {
+        m_loss.max_abs = outcome.report.error.max_abs;
+        m_loss.relative = outcome.report.error.relative();
+        m_loss.change = outcome.report.error.change_relative();
+        auto errors = std::make_shared<std::map<std::string, double>>();
+        for (const auto& t : outcome.report.tensors) (*errors)[t.name] = t.error.max_abs;
+        m_loss.errors = std::move(errors);
+        if (result.perplexity) m_loss.perplexity = perplexityText(*result.perplexity, request.perplexityText);
+        m_estimateBefore = 0;  // that was of the lossless size
+    }
+    m_factors = !m_loss.lossy && outcome.report.factors && !outcome.report.factors->empty() ? outcome.report.factors : nullptr;
     m_phase = Phase::kMeasured;
     const double raw = static_cast<double>(outcome.report.raw_bytes);
     emit changed();
@@ -191,6 +257,26 @@ void CompressController::rebuild(const QString& artifact, std::shared_ptr<const 
     emit changed();
 }
 
+void CompressController::exportAdapter(const QString& folder) {
+    if (!m_factors || !m_factorsOf) return;
+    const int tensors = static_cast<int>(m_factors->size());
+    m_jobs.start<int>(
+        {QStringLiteral("adapter"), tr("Export adapter, %1").arg(QFileInfo(folder).fileName()), JobLane::kLight}, this,
+        [factors = m_factors, model = m_factorsOf, base = m_factorsBase, folder](const JobRun& run) -> Result<int> {
+            std::vector<LoraToWrite> modules;
+            for (const auto& [tensor, f] : *factors) {
+                TENPAK_RETURN_IF_ERROR(run.context().check());
+                modules.push_back(delta::lora_of(f.factors, model->tensors()[tensor].name));
+            }
+            TENPAK_RETURN_IF_ERROR(write_peft_adapter(fs::path(folder.toStdString()), modules, base, DType::kF32));
+            return static_cast<int>(modules.size());
+        },
+        [this, folder, tensors](Result<int> r) {
+            if (r.ok()) emit adapterExported(folder, tensors);
+            else if (r.error().code != ErrorCode::kCancelled) emit adapterFailed(r.error());
+        });
+}
+
 void CompressController::stop() {
     if (m_job && m_job->active()) m_job->stop();
     else if (m_rebuildJob && m_rebuildJob->active()) m_rebuildJob->stop();
@@ -202,6 +288,8 @@ void CompressController::clear() {
     m_phase = Phase::kIdle;
     m_measured = nullptr;
     m_artifactPath.clear();
+    m_loss = {};
+    m_factors = nullptr;
     m_storedBytes = 0;
     m_filesCompared = 0;
     m_error.reset();
@@ -213,6 +301,13 @@ void CompressController::acknowledge() {
     m_phase = Phase::kIdle;
     m_error.reset();
     emit changed();
+}
+
+int CompressController::adapterRank() const {
+    std::uint32_t rank = 0;
+    if (m_factors)
+        for (const auto& [tensor, f] : *m_factors) rank = std::max(rank, f.factors.rank);
+    return static_cast<int>(rank);
 }
 
 double CompressController::secondsLeft() const {

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "app/job_manager.h"
+#include "app/perplexity_change.h"
 #include "app/signing_keys.h"
 #include "app/view_states.h"
 #include "app/write_artifact.h"
@@ -27,6 +28,8 @@ class CompressController : public QObject {
                   std::shared_ptr<const ModelDirectory> fineTune, const Snapshot& estimate);
     /// Every file, checked by SHA-256, into a new folder.
     void rebuild(const QString& artifact, std::shared_ptr<const ModelDirectory> base, const QString& folder);
+    /// The recovered adapter as a PEFT folder; null factors(): nothing happens.
+    void exportAdapter(const QString& folder);
     void stop();
     void clear();        ///< another pair
     void acknowledge();  ///< the banner of a stopped or failed run was closed
@@ -44,6 +47,18 @@ class CompressController : public QObject {
     quint64 storedBytes() const { return m_storedBytes; }
     double estimateBefore() const { return m_estimateBefore; }
     const QString& artifactPath() const { return m_artifactPath; }
+    /// What a lossy mode lost; `lossy` false where nothing was, in whatever mode.
+    struct Loss {
+        bool lossy = false;
+        QString mode;        ///< sentence: "INT8", "Low rank, rank 16"
+        double max_abs = 0, relative = 0, change = 0;
+        QString perplexity;  ///< sentence; empty: not asked for
+        std::shared_ptr<const std::map<std::string, double>> errors;
+    };
+    const Loss& loss() const { return m_loss; }
+    /// Factors that were recovered from a lossless pair: an adapter that can be exported. Null: there are none.
+    const std::shared_ptr<const delta::FactorMap>& factors() const { return m_factors; }
+    int adapterRank() const;  ///< the largest
     int filesCompared() const { return m_filesCompared; }
     double compareSeconds() const { return m_compareSeconds; }
     const std::optional<Error>& error() const { return m_error; }
@@ -53,10 +68,16 @@ class CompressController : public QObject {
     void compressed(const QString& artifact, double savedPercent, bool compared);
     void rebuilt(const QString& folder, quint64 files, quint64 bytes, double seconds);
     void rebuildFailed(const tenpak::Error& error);
+    void adapterExported(const QString& folder, int tensors);
+    void adapterFailed(const tenpak::Error& error);
 
    private:
     void takeProgress(const WriteProgress& progress);
-    void takeOutcome(const WriteOutcome& outcome);
+    struct Outcome {
+        WriteOutcome written;
+        std::optional<PerplexityChange> perplexity;
+    };
+    void takeOutcome(const Outcome& outcome, const CompressRequest& request);
 
     JobManager& m_jobs;
     Settings& m_settings;
@@ -69,6 +90,10 @@ class CompressController : public QObject {
     QString m_artifactPath;
     int m_filesCompared = 0;
     double m_compareSeconds = 0;
+    Loss m_loss;
+    std::shared_ptr<const delta::FactorMap> m_factors;
+    std::shared_ptr<const ModelDirectory> m_factorsOf;  ///< the fine-tune that they were recovered from
+    std::string m_factorsBase;
     std::optional<Error> m_error;
 };
 

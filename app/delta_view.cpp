@@ -46,6 +46,8 @@ DeltaViewState deltaViewState(const PairController& pair, const EstimateControll
             s.phase = Phase::kCompressing;
             s.estimate = compress.measured();
             s.step = compress.step();
+            s.lossy = compress.loss().lossy;
+            s.lossyMode = compress.loss().mode;
             s.fractionWritten = compress.fraction();
             s.bytesPerSecond = compress.bytesPerSecond();
             s.bytesWritten = compress.bytesWritten();
@@ -56,6 +58,17 @@ DeltaViewState deltaViewState(const PairController& pair, const EstimateControll
             s.estimate = compress.measured();
             s.storedBytes = compress.storedBytes();
             s.artifactPath = compress.artifactPath();
+            s.lossy = compress.loss().lossy;
+            s.lossyMode = compress.loss().mode;
+            s.maxAbsError = compress.loss().max_abs;
+            s.relativeError = compress.loss().relative;
+            s.changeError = compress.loss().change;
+            s.perplexity = compress.loss().perplexity;
+            s.errors = compress.loss().errors;
+            if (compress.factors()) {
+                s.adapterRank = compress.adapterRank();
+                s.adapterTensors = static_cast<int>(compress.factors()->size());
+            }
             s.filesCompared = s.filesEqual = compress.filesCompared();  // one that differs is an error, not an outcome
             break;
         case CompressController::Phase::kStopped:

@@ -67,6 +67,10 @@ QString methodHint(const std::string& method) {
     return {};
 }
 
+QString predictedFrom(const delta::TensorEstimate& t) {
+    return t.how.empty() ? QString() : TensorModel::tr("predicted from %1 (%2)").arg(QString::fromStdString(t.base_tensor), QString::fromStdString(t.how));
+}
+
 void TensorModel::setEstimate(std::shared_ptr<const delta::EstimateSnapshot> estimate) {
     if (estimate == m_estimate) return;
     const bool same = estimate && m_estimate && sameRows(*estimate, *m_estimate);
@@ -159,7 +163,7 @@ QVariant TensorModel::data(const QModelIndex& index, int role) const {
         case Qt::DisplayRole: return display(t, column);
         case Qt::TextAlignmentRole: return QVariant::fromValue(Qt::Alignment((numeric(column) ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter));
         case Qt::ToolTipRole:
-            if (column == TensorColumn::kTensor) return QString::fromStdString(t.name);
+            if (column == TensorColumn::kTensor) return t.how.empty() ? QString::fromStdString(t.name) : QString(QString::fromStdString(t.name) + u'\n' + predictedFrom(t));
             if (column == TensorColumn::kMethod) return methodHint(t.method);
             if (column == TensorColumn::kStored && !t.complete && !unread(t)) return tr("95 % range %1").arg(format::byteRange(t.low, t.high));
             return {};

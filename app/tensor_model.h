@@ -20,6 +20,9 @@ QString methodText(const std::string& method, std::uint32_t rank);
 /// One sentence about what the method does: for tool tips.
 QString methodHint(const std::string& method);
 
+/// "predicted from model.embed_tokens.weight (tied head)"; empty where it is the base's tensor of the same name, as it is.
+QString predictedFrom(const delta::TensorEstimate& tensor);
+
 class TensorModel : public QAbstractTableModel {
     Q_OBJECT
    public:

@@ -134,7 +134,7 @@ struct DeltaViewState {
     QString artifactPath;
     int filesCompared = 0, filesEqual = 0;  ///< 0 compared: not rebuilt here yet
     /// Of a lossy mode, measured against the fine-tune; Frobenius norms of the error over those of the weights and of the change.
-    bool lossy = false;
+    bool lossy = false;            ///< while compressing: a lossy mode is at work, and `estimate` is of the lossless size
     QString lossyMode;             ///< sentence: "INT8", "Low rank, rank 16"
     double maxAbsError = 0, relativeError = 0, changeError = 0;
     QString perplexity;            ///< sentence: what was measured, or why it was not; empty: not asked for

@@ -121,6 +121,13 @@
 <context>
     <name>tenpak::studio::Studio</name>
     <message numerus="yes">
+        <source>A PEFT folder with the recovered factors of %n tensor(s). Merged into the base it gives the change without its rounding residual.</source>
+        <translation>
+            <numerusform>A PEFT folder with the recovered factors of %n tensor. Merged into the base it gives the change without its rounding residual.</numerusform>
+            <numerusform>A PEFT folder with the recovered factors of %n tensors. Merged into the base it gives the change without its rounding residual.</numerusform>
+        </translation>
+    </message>
+    <message numerus="yes">
         <source>Remove %n original(s) after archiving?</source>
         <translation>
             <numerusform>Remove the original after archiving?</numerusform>

@@ -31,6 +31,8 @@ Studio::Studio(const StudioOptions& options)
     m_pair = std::make_unique<app::PairController>(m_project, m_jobs, m_dialogs, m_settings);
     m_estimate = std::make_unique<app::EstimateController>(m_jobs);
     m_compress = std::make_unique<app::CompressController>(m_jobs, m_settings, m_keys);
+    m_findBase = std::make_unique<app::FindBaseController>(m_jobs, m_settings);
+    m_archive = std::make_unique<app::ArchiveController>(m_jobs);
     m_hardware = std::make_unique<app::HardwareController>(m_jobs, m_settings, m_worker);
     m_sweep = std::make_unique<app::SweepController>(m_project, m_jobs, *m_hardware, m_worker, m_sample);
     m_export = std::make_unique<app::ExportController>(m_jobs, m_settings, m_keys);

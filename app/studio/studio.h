@@ -9,12 +9,14 @@
 #include <optional>
 
 #include "app/action_registry.h"
+#include "app/archive_controller.h"
 #include "app/artifact_controller.h"
 #include "app/candidate_model.h"
 #include "app/compress_controller.h"
 #include "app/estimate_controller.h"
 #include "app/export_controller.h"
 #include "app/files_model.h"
+#include "app/find_base_controller.h"
 #include "app/hardware_controller.h"
 #include "app/job_manager.h"
 #include "app/locations.h"
@@ -91,6 +93,10 @@ class Studio : public QObject {
     void openExportDialog(const QString& candidate);
     void runDialog(const app::CompressDialogState& state, std::function<void(app::CompressRequest, QString)> accepted);
     void rebuildTo();
+    void openArchive();
+    void openFindBase();
+    void chooseFolder(const QString& title, std::function<void(QString)> chosen);
+    void exportAdapter();
     void resumeInterrupted(const QString& jobId);
     void copy(const QString& text);
     void copyCommand();
@@ -122,7 +128,9 @@ class Studio : public QObject {
     app::FilesModel m_filesModel;
     std::unique_ptr<app::PairController> m_pair;
     std::unique_ptr<app::EstimateController> m_estimate;
+    std::unique_ptr<app::ArchiveController> m_archive;
     std::unique_ptr<app::CompressController> m_compress;
+    std::unique_ptr<app::FindBaseController> m_findBase;
     std::unique_ptr<app::HardwareController> m_hardware;
     std::unique_ptr<app::SweepController> m_sweep;
     std::unique_ptr<app::ExportController> m_export;

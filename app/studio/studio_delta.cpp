@@ -26,6 +26,7 @@ void Studio::connectPair() {
     connect(m_window->artifactsPage(), &ui::ArtifactsPage::filesDropped, this, [drop](const QStringList& p) { drop(p, PairSlot::kEither); });
     connect(m_window.get(), &ui::MainWindow::filesDropped, this, drop);
     connect(m_window.get(), &ui::MainWindow::chooseRequested, this, choose);
+    connect(m_window.get(), &ui::MainWindow::findBaseRequested, this, &Studio::openFindBase);
     connect(m_window.get(), &ui::MainWindow::swapRequested, m_pair.get(), &app::PairController::swap);
     connect(m_window.get(), &ui::MainWindow::removeRequested, m_pair.get(), &app::PairController::remove);
     connect(m_window.get(), &ui::MainWindow::revealRequested, this, [this](PairSlot slot) {
@@ -87,6 +88,7 @@ void Studio::connectDelta() {
     connect(m_compress.get(), &app::CompressController::changed, this, [this] { refresh(kDelta); });
     connect(page, &ui::DeltaPage::compressRequested, this, &Studio::openCompressDialog);
     connect(page, &ui::DeltaPage::rebuildRequested, this, &Studio::rebuildTo);
+    connect(page, &ui::DeltaPage::exportAdapterRequested, this, &Studio::exportAdapter);
     connect(page, &ui::DeltaPage::stopRequested, this, &Studio::stopPageJob);
     connect(page, &ui::DeltaPage::showArtifactRequested, this, [this](const QString& path) {
         m_artifacts->add(path);
@@ -113,7 +115,25 @@ void Studio::connectDelta() {
         b.body = tr("%1 files, %2 in %3; every file has the recorded SHA-256.").arg(app::format::count(files), app::format::bytes(static_cast<double>(bytes)), app::format::duration(seconds));
         showBanner(Page::kDelta, b);
     });
+    connect(m_compress.get(), &app::CompressController::adapterExported, this, [this](const QString& folder, int tensors) {
+        app::BannerState b;
+        b.tone = app::Tone::kOk;
+        b.title = tr("Adapter written to %1").arg(QFileInfo(folder).fileName());
+        b.body = tr("A PEFT folder with the recovered factors of %n tensor(s). Merged into the base it gives the change without its rounding residual.", nullptr, tensors);
+        showBanner(Page::kDelta, b);
+    });
+    connect(m_compress.get(), &app::CompressController::adapterFailed, this, [this](const Error& e) { showError(Page::kDelta, e); });
     connect(m_compress.get(), &app::CompressController::rebuildFailed, this, [this](const Error& e) { showError(Page::kDelta, e); });
+}
+
+void Studio::exportAdapter() {
+    if (!m_compress->factors() || !m_pair->fineTune()) return;
+    app::ChooserRequest r;
+    r.kind = app::ChooserKind::kChooseFolder;
+    r.title = tr("Export the recovered adapter to a new folder");
+    r.startFolder = m_settings.outputFolder();
+    r.suggestedName = QString::fromStdString(m_pair->fineTune()->id()) + QStringLiteral("-adapter");
+    m_dialogs.choosePath(r, [this](const QString& folder) { if (!folder.isEmpty()) m_compress->exportAdapter(folder); });
 }
 
 void Studio::openCompressDialog() {
@@ -125,6 +145,7 @@ void Studio::openCompressDialog() {
         if (!m_pair->base() || !m_pair->fineTune()) return;
         // The estimate would only compete for the same bytes.
         const auto snapshot = m_estimate->snapshot();
+        showBanner(Page::kDelta, {});
         m_estimate->stop();
         m_compress->compress(request, passphrase, m_pair->base(), m_pair->fineTune(), snapshot);
     });

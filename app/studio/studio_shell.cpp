@@ -118,6 +118,7 @@ void Studio::onAction(const QString& id) {
         m_artifacts->open();
     } else if (is("pair.chooseBase")) m_pair->choose(app::PairSlot::kBase);
     else if (is("pair.chooseFineTune")) m_pair->choose(app::PairSlot::kFineTune);
+    else if (is("pair.findBase")) openFindBase();
     else if (is("pair.swap")) m_pair->swap();
     else if (is("chart.export")) exportChart();
     else if (is("app.quit")) w.close();
@@ -134,6 +135,8 @@ void Studio::onAction(const QString& id) {
     else if (is("run.stop")) stopPageJob();
     else if (is("delta.compress")) openCompressDialog();
     else if (is("delta.rebuild")) rebuildTo();
+    else if (is("delta.adapter")) exportAdapter();
+    else if (is("tools.archive")) openArchive();
     else if (is("sweep.start")) m_sweep->start({});
     else if (is("sweep.pause")) m_sweep->running() ? m_sweep->pause() : m_sweep->resume();
     else if (is("sweep.export")) openExportDialog(m_sweep->winner());
@@ -156,6 +159,8 @@ void Studio::bannerAction(const QString& id) {
         m_sweep->keepAsItIs(id.mid(11));
         for (auto& b : m_banners) b = {};
         offerRecovery();  // the next one, if there is
+    } else if (id == QStringLiteral("find-base")) {
+        openFindBase();
     } else if (id == QStringLiteral("estimate-again")) {
         m_estimate->again();
     } else if (id == QStringLiteral("show-artifact")) {

@@ -11,10 +11,12 @@
 #include <set>
 #include <thread>
 
+#include "app/archive_controller.h"
 #include "app/artifact_controller.h"
 #include "app/commands.h"
 #include "app/delta_view.h"
 #include "app/error_text.h"
+#include "app/find_base_controller.h"
 #include "app/inspect_artifact.h"
 #include "app/recent_projects.h"
 #include "tests/support/temp_dir.h"
@@ -247,69 +249,177 @@ class ControllersTest : public QObject {
         QTRY_COMPARE_WITH_TIMEOUT(trustOf(*app.artifacts.current()), Trust::kDamaged, 20000);
     }
 
-    /// The bytes of blocks that small tensors share, and of factors, are told tensor by tensor.
+    /// The bytes of a block that small tensors share are told tensor by tensor.
     void progressKnowsTensorsNotBlocks() {
-        const auto base = ModelDirectory::open(fs::path(sample("base").toStdString()));
-        const auto fineTune = ModelDirectory::open(fs::path(sample("lora").toStdString()));
-        QVERIFY(base.ok() && fineTune.ok());
-        std::set<std::string> names;
-        std::map<std::string, std::uint64_t> bytes;
-        for (const TensorInfo& t : (*fineTune)->tensors()) bytes[t.name] = t.bytes;
-        for (const ModelFile& f : (*fineTune)->files()) names.insert(f.path);
-        WriteRequest request;
-        request.path = at(QStringLiteral("x.tnpk")).toStdString();
-        request.model = *fineTune;
-        WriteProgress last;
-        bool shared = false;
-        class Watch : public BlockSink {
+        const char* const names[] = {"a.weight", "b.bias", "c.bias", "d+2.bias"};
+        std::vector<std::uint16_t> weights(256 * 256);
+        std::shared_ptr<const ModelDirectory> models[2];
+        for (int m = 0; m < 2; ++m) {
+            for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<std::uint16_t>(0x3c00 + (i * 2654435761u >> 24) + static_cast<unsigned>(m) * (i % 3));
+            const auto bytes = std::as_bytes(std::span(weights));
+            const QString folder = at(QStringLiteral("m%1").arg(m));
+            QDir().mkpath(folder);
+            QVERIFY(write_safetensors(fs::path(folder.toStdString()) / "model.safetensors",
+                                      {{names[0], DType::kBF16, {256, 256}, bytes}, {names[1], DType::kBF16, {256}, bytes.first(512)},
+                                       {names[2], DType::kBF16, {512}, bytes.first(1024)}, {names[3], DType::kBF16, {256}, bytes.first(512)}}).ok());
+            auto opened = ModelDirectory::open(fs::path(folder.toStdString()));
+            QVERIFY(opened.ok());
+            models[m] = *opened;
+        }
+        /// The last report must come after the last block.
+        class Slow : public BlockSink {
            public:
-            Watch(BlockSink& next, bool& shared) : m_next(next), m_shared(shared) {}
+            explicit Slow(BlockSink& next) : m_next(next) {}
             Result<BlockId> add_block(const BlockInfo& info, std::span<const std::byte> stored) override {
-                m_shared = m_shared || info.name.find('+') != std::string::npos;
-                std::this_thread::sleep_for(std::chrono::milliseconds(info.name.ends_with("#factors") ? 0 : 2));
+                names.push_back(info.name);
+                std::this_thread::sleep_for(std::chrono::milliseconds(120));
                 return m_next.add_block(info, stored);
             }
-            Status add_file(FileRecord file) override {
-                std::this_thread::sleep_for(std::chrono::milliseconds(110));
-                return m_next.add_file(std::move(file));
-            }
+            Status add_file(FileRecord file) override { return m_next.add_file(std::move(file)); }
             Status set_model(ModelRecord model) override { return m_next.set_model(std::move(model)); }
+            std::vector<std::string> names;
+
            private:
             BlockSink& m_next;
-            bool& m_shared;
         };
+        WriteRequest request;
+        request.path = at(QStringLiteral("x.tnpk")).toStdString();
+        request.model = models[1];
+        WriteProgress last;
+        std::vector<std::string> blocks;
         const auto outcome = write_artifact(request, [&](BlockSink& sink) {
-            Watch watch(sink, shared);
-            return delta::compress(**base, **fineTune, watch, {}, JobContext{});
-        }, base->get(), [&](const WriteProgress& p) { last = p; }, JobContext{});
+            Slow slow(sink);
+            auto report = delta::compress(*models[0], *models[1], slow, {}, JobContext{});
+            blocks = slow.names;
+            return report;
+        }, models[0].get(), [&](const WriteProgress& p) { last = p; }, JobContext{});
         QVERIFY2(outcome.ok(), outcome.ok() ? "" : outcome.error().text().c_str());
-        QVERIFY(shared);  // else the sample has no small tensors, and this tests nothing
-        QVERIFY(!last.tensors.empty());
-        int seen = 0, lowRank = 0;
-        for (const auto& [name, t] : last.tensors) {
-            if (names.contains(name)) continue;
-            QVERIFY2(bytes.contains(name), name.c_str());
-            QVERIFY2(t.raw_bytes <= bytes[name], name.c_str());
-            seen += t.raw_bytes == bytes[name];
-            lowRank += t.method() == "lowrank";
+        QVERIFY(std::find(blocks.begin(), blocks.end(), "b.bias+2#0") != blocks.end());  // else this tests nothing
+        std::uint64_t stored = 0;
+        for (const TensorInfo& t : models[1]->tensors()) {
+            QVERIFY2(last.tensors.contains(t.name), t.name.c_str());
+            QCOMPARE(last.tensors[t.name].raw_bytes, t.bytes);
+            QVERIFY2(!last.tensors[t.name].method().empty(), t.name.c_str());
         }
-        QVERIFY2(seen > 3 * static_cast<int>(bytes.size()) / 4, qPrintable(QString::number(seen)));
-        QVERIFY(lowRank > 0);
-        QVERIFY(last.raw_bytes <= (*fineTune)->total_bytes());
+        for (const auto& [name, t] : last.tensors) stored += t.stored_bytes;
+        QCOMPARE(stored, last.stored_bytes);
+        QCOMPARE(last.tensors.size(), std::size_t(5));  // the header of the file, too
+        QCOMPARE(last.raw_bytes, models[1]->total_bytes());
 
         // What the Artifacts page says of the file counts tensors, not blocks.
         const ArtifactDetails details = describeArtifact(*outcome->artifact);
+        QCOMPARE(details.files.size(), std::size_t(1));
         int counted = 0;
-        for (const ArtifactFile& f : details.files) {
-            if (!f.path.endsWith(QStringLiteral(".safetensors"))) continue;
-            QVERIFY2(f.how.contains(QStringLiteral("low rank ")), qPrintable(f.how));
-            for (auto it = QRegularExpression(QStringLiteral("(\\d+)(?:,| tensors)")).globalMatch(f.how); it.hasNext();) counted += it.next().captured(1).toInt();
-        }
-        QCOMPARE(counted, static_cast<int>(bytes.size()));
+        for (auto it = QRegularExpression(QStringLiteral("(\\d+)(?:,| tensors)")).globalMatch(details.files[0].how); it.hasNext();) counted += it.next().captured(1).toInt();
+        QVERIFY2(counted == 4, qPrintable(details.files[0].how));
+    }
+
+    void aLossyModeIsMeasuredAndSaysSo() {
+        App app(m_dir->path());
+        app.pair.drop({sample("base"), sample("finetune")}, PairSlot::kEither);
+        QTRY_VERIFY(app.pair.base() && app.pair.fineTune());
+        CompressRequest request = app.compress.dialogState(*app.pair.base(), *app.pair.fineTune(), nullptr).request;
+        request.mode = DeltaMode::kInt8;
+        request.perplexityText = sample("text/finetune.txt");
+        app.compress.compress(request, {}, app.pair.base(), app.pair.fineTune(), nullptr);
+        QTRY_VERIFY_WITH_TIMEOUT(app.compress.phase() != CompressController::Phase::kCompressing, 120000);
+        QVERIFY2(!app.compress.error(), app.compress.error() ? app.compress.error()->text().c_str() : "");
+        const DeltaViewState s = deltaViewState(app.pair, app.estimate, app.compress);
+        QVERIFY(s.lossy);
+        QCOMPARE(s.lossyMode, QStringLiteral("INT8"));
+        QVERIFY(s.maxAbsError > 0 && s.relativeError > 0 && s.changeError > s.relativeError);
+        QVERIFY(s.errors && s.errors->size() == app.pair.fineTune()->tensors().size());
+        QVERIFY2(s.perplexity.contains(QStringLiteral("measured here")), qPrintable(s.perplexity));
+        QCOMPARE(s.adapterRank, 0);
+        app.artifacts.add(request.path);
+        QTRY_VERIFY(app.artifacts.current() && !app.artifacts.current()->files.empty());
+        QVERIFY(!app.artifacts.current()->madeLossless);
+        QVERIFY2(app.artifacts.current()->lossyWhat.contains(QStringLiteral("int8")), qPrintable(app.artifacts.current()->lossyWhat));
+    }
+
+    void aMergedAdapterIsFoundAndExported() {
+        App app(m_dir->path());
+        app.pair.drop({sample("base"), sample("lora")}, PairSlot::kEither);
+        QTRY_VERIFY(app.pair.base() && app.pair.fineTune());
+        const CompressRequest request = app.compress.dialogState(*app.pair.base(), *app.pair.fineTune(), nullptr).request;
+        app.compress.compress(request, {}, app.pair.base(), app.pair.fineTune(), nullptr);
+        QTRY_VERIFY_WITH_TIMEOUT(app.compress.phase() != CompressController::Phase::kCompressing, 120000);
+        const DeltaViewState s = deltaViewState(app.pair, app.estimate, app.compress);
+        QVERIFY(!s.lossy && s.adapterRank > 0 && s.adapterTensors > 0);
+        const auto artifact = Artifact::open(fs::path(request.path.toStdString()));
+        QVERIFY(artifact.ok());
         std::uint64_t stored = 0, blocks = 0;
-        for (const ArtifactFile& f : details.files) stored += f.storedBytes;
-        for (const BlockInfo& b : outcome->artifact->blocks()) blocks += b.stored_size;
-        QCOMPARE(stored, blocks);
+        for (const ArtifactFile& f : describeArtifact(**artifact).files) {
+            if (f.path.endsWith(QStringLiteral(".safetensors"))) QVERIFY2(f.how.contains(QStringLiteral("low rank ")), qPrintable(f.how));
+            stored += f.storedBytes;
+        }
+        for (const BlockInfo& b : (*artifact)->blocks()) blocks += b.stored_size;
+        QCOMPARE(stored, blocks);  // factors belong to no file, but cost
+        for (const auto& t : s.estimate->tensors) QVERIFY2((t.method == "lowrank") == (t.rank > 0), t.name.c_str());
+        QSignalSpy exported(&app.compress, &CompressController::adapterExported);
+        app.compress.exportAdapter(at(QStringLiteral("adapter")));
+        QTRY_COMPARE_WITH_TIMEOUT(exported.size(), 1, 20000);
+        QVERIFY(QFileInfo::exists(at(QStringLiteral("adapter/adapter_config.json"))));
+        QVERIFY(QFileInfo(at(QStringLiteral("adapter/adapter_model.safetensors"))).size() > 1000);
+    }
+
+    void aFolderIsArchivedAndPutBack() {
+        App app(m_dir->path());
+        const QString models = at(QStringLiteral("models"));
+        for (const char* name : {"base", "finetune", "lora"}) copyFolder(sample(name), models + u'/' + QLatin1String(name));
+        ArchiveController archive(app.jobs);
+        archive.addFolder(models);
+        archive.plan();
+        QTRY_VERIFY_WITH_TIMEOUT(!archive.busy(), 60000);
+        QCOMPARE(archive.state().phase, ArchiveState::Phase::kPlanned);
+        int planned = 0;
+        for (const ArchiveRow& r : archive.state().rows) planned += r.state == ArchiveRow::State::kPlanned;
+        QCOMPARE(planned, 2);
+        archive.setChecked(models + QStringLiteral("/finetune"), false);
+        archive.setReplace(true);
+        archive.archive();
+        QTRY_VERIFY_WITH_TIMEOUT(!archive.busy(), 120000);
+        QVERIFY2(archive.state().banner.isEmpty(), qPrintable(archive.state().banner.body));
+        QCOMPARE(archive.state().phase, ArchiveState::Phase::kDone);
+        QVERIFY(!QFileInfo::exists(models + QStringLiteral("/lora")));
+        QVERIFY(QFileInfo::exists(models + QStringLiteral("/finetune")));  // was not chosen
+        QVERIFY(QFileInfo::exists(models + QStringLiteral("/base")));
+        archive.undo();
+        QTRY_VERIFY_WITH_TIMEOUT(!archive.busy(), 60000);
+        QVERIFY2(archive.state().banner.isEmpty(), qPrintable(archive.state().banner.body));
+        for (const QFileInfo& f : QDir(sample("lora")).entryInfoList(QDir::Files)) {
+            QFile a(f.filePath()), b(models + QStringLiteral("/lora/") + f.fileName());
+            QVERIFY(a.open(QIODevice::ReadOnly) && b.open(QIODevice::ReadOnly));
+            QVERIFY2(a.readAll() == b.readAll(), qPrintable(f.fileName()));
+        }
+    }
+
+    void theBaseIsFoundAmongTheModelsOfAFolder() {
+        App app(m_dir->path());
+        const QString models = at(QStringLiteral("models"));
+        for (const char* name : {"base", "finetune", "lora"}) copyFolder(sample(name), models + u'/' + QLatin1String(name));
+        QDir().mkpath(models + QStringLiteral("/empty"));
+        QCOMPARE(modelsBelow(models, 6, 200, JobContext{}).size(), 3);
+        QCOMPARE(modelsBelow(models, 6, 2, JobContext{}).size(), 2);
+        app.pair.drop({models + QStringLiteral("/lora")}, PairSlot::kFineTune);
+        QTRY_VERIFY(app.pair.fineTune());
+        FindBaseController find(app.jobs, app.settings);
+        find.setFineTune(app.pair.fineTune());
+        QCOMPARE(find.state().folders, QStringList{models});  // where the fine-tune lies
+        find.search();
+        QVERIFY(find.state().searching);
+        QTRY_VERIFY_WITH_TIMEOUT(find.state().searched, 20000);
+        const FindBaseState s = find.state();
+        QCOMPARE(s.candidates.size(), 2);  // not the fine-tune itself
+        QVERIFY(s.candidates[0].best && s.candidates[0].fits);
+        QCOMPARE(s.candidates[0].name, QStringLiteral("base"));
+        QVERIFY(!s.candidates[0].reason.isEmpty() && !s.candidates[1].best);
+        find.removeFolder(models);
+        find.addFolder(models + QStringLiteral("/empty"));
+        find.search();
+        QTRY_VERIFY_WITH_TIMEOUT(find.state().searched, 20000);
+        QVERIFY(find.state().candidates.isEmpty());
+        QCOMPARE(find.state().result, QStringLiteral("No other model lies under these folders."));
     }
 
     void stoppingACompressionLeavesNothing() {

@@ -34,9 +34,10 @@ void Funnel::paintEvent(QPaintEvent*) {
     p.drawLine(QPointF(area.left(), area.bottom() + 3.5), QPointF(area.right(), area.bottom() + 3.5));
     if (m_points.isEmpty()) return;
 
-    // The first, widest ranges may leave the picture: the scale follows the later ones, and only grows.
+    // The first guesses and their ranges may leave the picture: one of them would flatten all the rest.
     double low = m_points.last().low, high = m_points.last().high;
     for (const auto& f : m_points) {
+        if (f.readFraction < m_points.last().readFraction / 10) continue;
         low = std::min(low, f.estimated);
         high = std::max(high, f.estimated);
     }

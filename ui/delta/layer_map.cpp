@@ -147,7 +147,8 @@ QString LayerMap::tensorReadout(const delta::TensorEstimate& t) const {
     const QString shape = fmt::shape(t.shape) + QLatin1Char(' ') + QString::fromLatin1(label.data(), static_cast<qsizetype>(label.size()));
     if (!t.complete && t.sampled_fraction <= 0) return name + kDot + shape + kDot + tr("not read yet");
     const QString approx = t.complete ? QString() : kApprox;
-    return name + kDot + shape + kDot + tr("%1 changed").arg(approx + fmt::percent(t.changed_fraction * 100)) + kDot +
+    const QString from = app::predictedFrom(t);
+    return name + kDot + shape + kDot + (from.isEmpty() ? QString() : QString(from + kDot)) + tr("%1 changed").arg(approx + fmt::percent(t.changed_fraction * 100)) + kDot +
            tr("%1 bit per weight").arg(approx + fmt::bitsPerWeight(bitsPerWeight(t))) + kDot + app::methodText(t.method, t.rank) + kDot +
            fmt::bytes(static_cast<double>(t.raw_bytes)) + QStringLiteral(" \u2192 ") + fmt::estimatedBytes(t.estimated_bytes, t.low, t.high);
 }

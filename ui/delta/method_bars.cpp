@@ -75,7 +75,7 @@ void MethodBars::paintEvent(QPaintEvent*) {
         drawBox(p, sign, color, {}, 4);
         p.setPen(inkOn(color));
         drawText(p, sign, Qt::AlignCenter, methodSign(method), typeFont(Type::kBodyStrong));
-        const QString figures = fmt::bytes(r.raw, 2) + QStringLiteral(" \u2192 ") + (r.complete || r.stored <= 0 ? QString() : QStringLiteral("\u2248\u00A0")) + fmt::bytes(r.stored, r.complete ? 3 : 2);
+        const QString figures = fmt::bytes(r.raw, 2) + QStringLiteral(" \u2192 ") + (r.complete ? QString() : QStringLiteral("\u2248\u00A0")) + fmt::bytes(r.stored, r.complete ? 3 : 2);
         p.setPen(t.text);
         drawText(p, QRectF(26, y, 90, 24), Qt::AlignVCenter | Qt::AlignLeft, app::methodText(r.method), body);
         p.setPen(t.text2);

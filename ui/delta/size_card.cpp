@@ -113,8 +113,11 @@ void SizeCard::showHeadline() {
     } else if (e != nullptr && m_s.phase != Phase::kMisfit && (e->bytes_read > 0 || e->finished)) {
         const auto raw = static_cast<double>(e->raw_bytes);
         m_size->setText(fmt::estimatedBytes(e->estimated_bytes, e->low, e->high));
+        const bool otherMode = m_s.phase == Phase::kCompressing && m_s.lossy;
         const double half = raw > 0 ? (e->high - e->low) / 2 / raw * 100 : 0;
         m_saved->setText(raw > 0 ? tr("%1 smaller than %2").arg(kApprox + fmt::percent((1 - e->estimated_bytes / raw) * 100, half < .25 ? 1 : 0), fmt::bytes(raw)) : QString());
+        // What is on its way is another size, which nobody has estimated.
+        if (otherMode) m_saved->setText(tr("lossless; %1 is being measured").arg(m_s.lossyMode));
     } else {
         m_size->setText({});
         m_saved->setText(m_s.phase == Phase::kOpening ? tr("Reading headers\u2026") : tr("Nothing to estimate yet"));
@@ -125,7 +128,9 @@ void SizeCard::showHeadline() {
         const auto share = [](double v) -> QString { return fmt::significant(v * 100, 2) + QStringLiteral("\u202F%"); };
         m_loss->setText(joined({m_s.lossyMode, tr("error %1 of the weights, %2 of the change (measured here)").arg(share(m_s.relativeError), share(m_s.changeError)), m_s.perplexity}));
     }
-    m_loss->setVisible(lossy);
+    const bool nothingLost = m_s.phase == Phase::kMeasured && !m_s.lossy && !m_s.lossyMode.isEmpty();
+    if (nothingLost) m_loss->setText(tr("%1: nothing had to be lost, the lossless way is the shorter one here").arg(m_s.lossyMode));
+    m_loss->setVisible(lossy || nothingLost);
 }
 
 void SizeCard::showPills() {

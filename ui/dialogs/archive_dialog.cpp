@@ -91,7 +91,7 @@ class ArchiveDialog::Private {
                 items[kWhat]->setData(static_cast<int>(app::Tone::kOk), app::kToneRole);
             } else {
                 items[kStored]->setText(QStringLiteral("\u2013"));
-                items[kWhat]->setText(r.reason);
+                items[kWhat]->setText(r.state == State::kFailed ? ArchiveDialog::tr("Failed: %1").arg(r.reason) : r.reason);
                 if (r.state == State::kFailed) {
                     items[kWhat]->setData(static_cast<int>(app::Tone::kError), app::kToneRole);
                 } else {
@@ -194,7 +194,7 @@ void ArchiveDialog::setState(const app::ArchiveState& state) {
     d->replace->setEnabled(!busy);
     d->undo->setEnabled(!busy && state.canUndo);
     const int n = d->checked();
-    d->accept->setText(state.replace ? tr("Archive and remove %n original(s)\u2026", nullptr, n) : tr("Archive %n model(s)", nullptr, n));
+    d->accept->setText(n == 0 ? tr("Archive") : state.replace ? tr("Archive and remove %n original(s)\u2026", nullptr, n) : tr("Archive %n model(s)", nullptr, n));
     d->accept->setEnabled(!busy && n > 0);
 }
 

@@ -274,7 +274,15 @@ CompressDialog::CompressDialog(const app::CompressDialogState& state, QWidget* p
     d->fillKeys(current);
     d->refreshMode();
 
-    connect(d->mode, &Segmented::currentChanged, this, [this] { d->refreshMode(); });
+    // Wrapped texts need more height than the layout asks the window for.
+    const auto grow = [this] {
+        layout()->activate();
+        if (const int need = layout()->totalHeightForWidth(width()); need > height()) resize(width(), need);
+    };
+    connect(d->mode, &Segmented::currentChanged, this, [this, grow] {
+        d->refreshMode();
+        grow();
+    });
     connect(d->rank, &QSpinBox::valueChanged, this, [this] { d->refresh(); });
     connect(d->text, &QComboBox::currentIndexChanged, this, [this] { d->refresh(); });
     connect(d->path, &QLineEdit::textChanged, this, [this] { d->refresh(); });

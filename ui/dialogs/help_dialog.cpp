@@ -12,7 +12,11 @@ QString contents() {
     return HelpDialog::tr(
         "<h3>Delta</h3><p>Drop a base and a fine-tune of it. The size of the difference is estimated at once by reading random blocks: "
         "the number with ≈ is a guess, the range beside it holds the real size in 95 of 100 cases. <b>Compress</b> stores the fine-tune "
-        "as its difference; with the base it rebuilds every file byte for byte.</p>"
+        "as its difference; with the base it rebuilds every file byte for byte. A merged LoRA adapter is recovered and stored as its factors "
+        "(low rank), and can be exported as a PEFT folder. The modes INT8, INT4, 1 bit and low rank are lossy: smaller, with the error that "
+        "they make measured and shown.</p>"
+        "<p><b>Find base…</b> compares a fine-tune with the models of your folders and says which it was made from. <b>Archive folder…</b> "
+        "stores all fine-tunes of a folder as deltas of their bases; what it removes, Undo puts back.</p>"
         "<h3>Sweep</h3><p>Each candidate is quantized, run and timed in a process of its own on this machine. Limits only filter what was "
         "measured: move them as you like, nothing runs again. The cheapest candidate that passes all limits wins.</p>"
         "<h3>Artifacts</h3><p>Four questions for each .tnpk: is it intact, who signed it, is it lossless, does it need a base. A shared "
