@@ -178,7 +178,8 @@ void SizeCard::showBar() {
     if (m_s.phase == Phase::kCompressing && m_s.step.isEmpty()) bar.written = static_cast<double>(m_s.bytesWritten);
     m_bar->setState(bar);
     m_bar->setVisible(bar.raw > 0);
-    m_funnel->setVisible(!m_s.funnel.isEmpty());
+    // The funnel is of the lossless size.
+    m_funnel->setVisible(!m_s.funnel.isEmpty() && !m_s.lossy);
 }
 
 void SizeCard::showButtons() {

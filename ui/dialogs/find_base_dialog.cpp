@@ -23,6 +23,7 @@ class FindBaseDialog::Private {
     QStandardItemModel model{0, 3};
     Table* table = new Table(QStringLiteral("baseTable"), FindBaseDialog::tr("Possible bases"));
     Label* status = new Label({}, Type::kCaption, Ink::kMuted);
+    Label* reason = new Label({}, Type::kBody, Ink::kMuted);  // of the chosen one, whole: the column may be too narrow for it
     QProgressBar* bar = new QProgressBar;
     QPushButton* add = makeButton(QStringLiteral("findBaseAdd"), FindBaseDialog::tr("Add folder\u2026"), QStringLiteral("folder"));
     QPushButton* search = makeButton(QStringLiteral("findBaseSearch"), FindBaseDialog::tr("Search"), QStringLiteral("search"));
@@ -31,6 +32,11 @@ class FindBaseDialog::Private {
     QString chosen() const {
         const QModelIndex i = table->currentIndex();
         return i.isValid() ? i.siblingAtColumn(0).data(app::kIdRole).toString() : QString();
+    }
+    void showReason() {
+        reason->setText({});
+        for (const app::BaseCandidateRow& c : state.candidates)
+            if (c.path == chosen()) reason->setText(c.reason);
     }
     bool chosenFits() const {
         for (const app::BaseCandidateRow& c : state.candidates)
@@ -51,7 +57,7 @@ class FindBaseDialog::Private {
             auto* why = new QStandardItem(c.reason);
             why->setToolTip(c.reason);
             if (c.best) {
-                why->setData(QStringLiteral("check"), app::kPillRole);
+                why->setText(FindBaseDialog::tr("Best fit: %1").arg(c.reason));
                 why->setData(static_cast<int>(app::Tone::kOk), app::kToneRole);
             } else {
                 why->setData(!c.fits, app::kMutedRole);
@@ -66,7 +72,11 @@ class FindBaseDialog::Private {
 FindBaseDialog::FindBaseDialog(QWidget* parent) : QDialog(parent), d(std::make_unique<Private>()) {
     setObjectName(QStringLiteral("findBaseDialog"));
     setWindowTitle(tr("Find base"));
-    setMinimumSize(720, 480);
+    setMinimumSize(860, 540);
+    d->reason->setObjectName(QStringLiteral("findBaseReason"));
+    d->reason->setWordWrap(true);
+    d->reason->setMinimumHeight(36);
+    d->reason->setAlignment(Qt::AlignLeft | Qt::AlignTop);
     d->heading->setWordWrap(true);
     d->folders->setObjectName(QStringLiteral("findBaseFolders"));
     d->folderRows->setContentsMargins(0, 0, 0, 0);
@@ -75,7 +85,7 @@ FindBaseDialog::FindBaseDialog(QWidget* parent) : QDialog(parent), d(std::make_u
     for (int c = 0; c < 3; ++c) d->model.horizontalHeaderItem(c)->setTextAlignment(Qt::AlignLeft | Qt::AlignVCenter);
     d->table->setModel(&d->model);
     d->table->setSelectionMode(QAbstractItemView::SingleSelection);
-    d->table->setColumns({200, 190, 280}, 2);
+    d->table->setColumns({190, 190, 420}, 2);
     d->table->setMinimumHeight(size::kHeader + 5 * size::kRow);
     d->status->setObjectName(QStringLiteral("findBaseStatus"));
     d->status->setWordWrap(true);
@@ -107,6 +117,7 @@ FindBaseDialog::FindBaseDialog(QWidget* parent) : QDialog(parent), d(std::make_u
     all->addWidget(d->bar);
     all->addWidget(d->status);
     all->addWidget(d->table, 1);
+    all->addWidget(d->reason);
     all->addLayout(buttons);
 
     connect(d->add, &QPushButton::clicked, this, &FindBaseDialog::addFolderRequested);
@@ -114,7 +125,10 @@ FindBaseDialog::FindBaseDialog(QWidget* parent) : QDialog(parent), d(std::make_u
         if (d->state.searching) emit stopRequested();
         else emit searchRequested();
     });
-    connect(d->table->selectionModel(), &QItemSelectionModel::currentRowChanged, this, [this] { d->accept->setEnabled(d->chosenFits()); });
+    connect(d->table->selectionModel(), &QItemSelectionModel::currentRowChanged, this, [this] {
+        d->accept->setEnabled(d->chosenFits());
+        d->showReason();
+    });
     connect(d->table, &QAbstractItemView::doubleClicked, this, [this] { d->accept->click(); });
     connect(cancel, &QPushButton::clicked, this, &QDialog::reject);
     connect(d->banner, &Banner::closed, this, [this] { d->banner->setState({}); });
@@ -151,6 +165,7 @@ void FindBaseDialog::setState(const app::FindBaseState& state) {
         }
     }
     if (otherRows) d->fill();
+    d->showReason();
     d->search->setText(state.searching ? tr("Stop") : tr("Search"));
     setButtonIcon(d->search, state.searching ? QStringLiteral("stop") : QStringLiteral("search"));
     d->search->setEnabled(state.searching || !state.folders.isEmpty());
