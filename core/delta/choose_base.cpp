@@ -7,6 +7,7 @@
 #include <map>
 
 #include "core/base/thread_pool.h"
+#include "core/delta/encode_block.h"
 #include "core/delta/estimate_read.h"
 #include "core/delta/match_sketch.h"
 #include "core/delta/pair.h"
