@@ -44,7 +44,7 @@ struct EstimateOptions {
     double target_relative_range = 0.005;  ///< stops at +-0.5 % of the total
     unsigned threads = 0;                  ///< 0: usable_cpus()
     std::uint64_t seed = 1;
-    std::chrono::milliseconds first_snapshot{250}, between_snapshots{100};
+    std::chrono::milliseconds first_snapshot{200}, between_snapshots{100};
 };
 
 /// Pass 1 reads one random block of every tensor, pass 2 goes on where the total's range narrows most. on_snapshot gets

@@ -18,7 +18,7 @@ const std::map<std::string, std::vector<std::string>> kArrows = {
     {"core/tensor", {"core/base"}},
     {"core/compute", {"core/tensor", "core/base"}},
     {"core/model", {"core/compute", "core/tensor", "core/base"}},
-    {"core/delta", {"core/tensor", "core/base"}},
+    {"core/delta", {"core/compute", "core/tensor", "core/base"}},
     {"core/quant", {"core/model", "core/compute", "core/tensor", "core/base"}},
     {"core/evaluate", {"core/quant", "core/model", "core/compute", "core/tensor", "core/base"}},
     {"core/optimizer", {"core/base"}},

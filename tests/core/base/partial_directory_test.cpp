@@ -19,13 +19,16 @@ std::set<std::string> entries(const fs::path& p) {
     for (const auto& e : fs::directory_iterator(p)) s.insert(e.path().filename().string());
     return s;
 }
-/// Runs in a process that is killed at the end.
+/// Runs in a process that kills itself (die()) before anything of it is destroyed.
+[[noreturn]] void die() {
+    kill(getpid(), SIGKILL);
+    _exit(1);
+}
 template <class F>
 void killed(const F& body) {
     const pid_t pid = fork();
     if (pid == 0) {
         body();
-        kill(getpid(), SIGKILL);
         _exit(1);
     }
     int status = 0;
@@ -39,6 +42,7 @@ TEST(StaleTemporaries, OnlyThoseOfDeadProcessesGo) {
         auto f = AtomicFile::create(dir / "x");
         auto d = AtomicDirectory::create(dir / "y");
         if (!f.ok() || !d.ok() || !f->write(as_bytes("half")).ok() || !write_file_atomic(d->path() / "part", as_bytes("z")).ok()) _exit(1);
+        die();
     });
     EXPECT_EQ(entries(dir.path()).size(), 2u);
     auto live = AtomicFile::create(dir / "x");
@@ -62,6 +66,7 @@ TEST(PartialDirectory, GoesOnAfterKillAndBeginsAnewForAnotherIdentity) {
             if (!d.ok()) _exit(1);
             auto f = PartialFile::open(d->files() / "weights");
             if (!f.ok() || !f->write_at(4, as_bytes("5678")).ok()) _exit(1);
+            die();
         });
     };
     interrupted();

@@ -86,7 +86,9 @@ TEST_F(Resume, GoesOnFromAnyPointWithWhatIsThere) {
 }
 
 TEST_F(Resume, DamageInWhatIsThereIsRepaired) {
-    killed_at(20);
+    const Watched all(blocks_, -1);
+    ASSERT_TRUE(reconstruct(all, base_.get(), dir_ / "whole", {.threads = 2}, {}).ok());
+    killed_at(all.reads - 2);
     const fs::path partial = PartialDirectory::name_for(dir_ / "out") / "files";
     for (const auto& e : fs::recursive_directory_iterator(partial)) {
         if (!e.is_regular_file() || e.file_size() < 100) continue;
