@@ -99,14 +99,14 @@ class CompressDialog::Private {
     }
     QString commandText() const {
         const QString file = path->text().trimmed();
-        QString text = state.commandTemplate.arg(quoted(file)) + modeOption(chosenMode());
-        if (chosenMode() == app::DeltaMode::kLowRank) text += QString::number(rank->value());
-        if (!chosenText().isEmpty()) text += QStringLiteral(" --text ") + quoted(chosenText());
-        text += (form->current() == 1 ? QStringLiteral(" --form dir") : QString());
+        QString command = state.commandTemplate.arg(quoted(file)) + modeOption(chosenMode());
+        if (chosenMode() == app::DeltaMode::kLowRank) command += QString::number(rank->value());
+        if (!chosenText().isEmpty()) command += QStringLiteral(" --text ") + quoted(chosenText());
+        command += (form->current() == 1 ? QStringLiteral(" --form dir") : QString());
         const auto& key = chosen();
-        if (key.kind == app::SigningChoice::Kind::kKeyFile) text += QStringLiteral("\ntenpak artifact sign %1 --key %2").arg(quoted(file), quoted(key.file));
-        if (key.kind == app::SigningChoice::Kind::kHmac) text += QStringLiteral("\ntenpak artifact sign %1 --hmac-key %2").arg(quoted(file), quoted(key.file));
-        return text;
+        if (key.kind == app::SigningChoice::Kind::kKeyFile) command += QStringLiteral("\ntenpak artifact sign %1 --key %2").arg(quoted(file), quoted(key.file));
+        if (key.kind == app::SigningChoice::Kind::kHmac) command += QStringLiteral("\ntenpak artifact sign %1 --hmac-key %2").arg(quoted(file), quoted(key.file));
+        return command;
     }
     void refresh() {
         explanation->setText(chosen().explanation);
