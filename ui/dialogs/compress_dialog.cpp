@@ -99,14 +99,14 @@ class CompressDialog::Private {
     }
     QString commandText() const {
         const QString file = path->text().trimmed();
-        QString command = state.commandTemplate.arg(quoted(file)) + modeOption(chosenMode());
-        if (chosenMode() == app::DeltaMode::kLowRank) command += QString::number(rank->value());
-        if (!chosenText().isEmpty()) command += QStringLiteral(" --text ") + quoted(chosenText());
-        command += (form->current() == 1 ? QStringLiteral(" --form dir") : QString());
+        QString line = state.commandTemplate.arg(quoted(file)) + modeOption(chosenMode());
+        if (chosenMode() == app::DeltaMode::kLowRank) line += QString::number(rank->value());
+        if (!chosenText().isEmpty()) line += QStringLiteral(" --text ") + quoted(chosenText());
+        line += (form->current() == 1 ? QStringLiteral(" --form dir") : QString());
         const auto& key = chosen();
-        if (key.kind == app::SigningChoice::Kind::kKeyFile) command += QStringLiteral("\ntenpak artifact sign %1 --key %2").arg(quoted(file), quoted(key.file));
-        if (key.kind == app::SigningChoice::Kind::kHmac) command += QStringLiteral("\ntenpak artifact sign %1 --hmac-key %2").arg(quoted(file), quoted(key.file));
-        return command;
+        if (key.kind == app::SigningChoice::Kind::kKeyFile) line += QStringLiteral("\ntenpak artifact sign %1 --key %2").arg(quoted(file), quoted(key.file));
+        if (key.kind == app::SigningChoice::Kind::kHmac) line += QStringLiteral("\ntenpak artifact sign %1 --hmac-key %2").arg(quoted(file), quoted(key.file));
+        return line;
     }
     void refresh() {
         explanation->setText(chosen().explanation);
