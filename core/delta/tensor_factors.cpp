@@ -46,6 +46,7 @@ Result<std::optional<TensorFactors>> recover_tensor(const ModelSource& base, con
     RecoverOptions options;
     options.threads = threads;
     TENPAK_ASSIGN(std::optional<Recovered> r, recover_low_rank(*matrix, options, ctx));
+    TENPAK_RETURN_IF_ERROR(ctx.check());  // a search that was cut short looks like one that found nothing
     if (!r) return none;
     TENPAK_ASSIGN(TensorFactors f, prepare_factors(std::move(r->factors)));
     f.base_tensor = base.tensors()[*pair.base].name;
