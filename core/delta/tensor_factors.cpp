@@ -68,6 +68,7 @@ Result<FactorMap> replay_factors(const ModelSource& base, const ModelSource& fin
         if (const auto target = by_tensor.find(*p.base); target != by_tensor.end()) {
             TENPAK_ASSIGN(const LoraMatrices lora, adapter.load(*target->second));
             TENPAK_ASSIGN(std::optional<Recovered> r, replay_adapter(*matrix, lora, ctx));
+            TENPAK_RETURN_IF_ERROR(ctx.check());  // a search that was stopped has no result
             if (r) {
                 TENPAK_ASSIGN(f, prepare_factors(std::move(r->factors)));
                 f->base_tensor = base.tensors()[*p.base].name;

@@ -344,9 +344,8 @@ TEST_F(ArchiveCli, StrangersAreLeftAlone) {
         EXPECT_NE(busy.err.find("another tenpak"), std::string::npos) << busy.err;
     }
     std::ofstream(models() / "a/.git") << std::string(300'000, 'g');
-    const Outcome hidden = archive();
-    EXPECT_EQ(hidden.json["freed_bytes"], 0u) << "hidden files that would be lost keep a model in place";
-    EXPECT_TRUE(fs::exists(models() / "a/.git"));
+    EXPECT_EQ(archive().code, 0);  // the other one may become a delta of this one
+    EXPECT_TRUE(fs::exists(models() / "a/.git")) << "hidden files that would be lost keep a model in place";
     EXPECT_TRUE(fs::exists(models() / "a/model.safetensors"));
 }
 
