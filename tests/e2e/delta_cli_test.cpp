@@ -90,6 +90,41 @@ TEST_F(DeltaCli, SampleJourneyEstimateCompressReconstruct) {
     }
 }
 
+TEST_F(DeltaCli, AdaptersAreRecoveredReplayedStoredAndMerged) {
+    const std::string base = sample_dir() / "base", lora = sample_dir() / "lora";
+    const Outcome found = tenpak({"delta", "compress", base, lora, "-o", at("found.tnpk"), "--export-adapter", at("adapter"), "--json", "--quiet"});
+    ASSERT_EQ(found.code, 0) << found.err;
+    EXPECT_LT(found.json["stored_bytes"].get<double>(), 0.05 * found.json["raw_bytes"].get<double>()) << "a merged adapter is small";
+    EXPECT_TRUE(found.json["lossless"].get<bool>());
+    EXPECT_TRUE(std::filesystem::exists(at("adapter") + "/adapter_config.json"));
+    // Replaying what was recovered costs no more than recovering it.
+    const Outcome replayed = tenpak({"delta", "compress", base, lora, "-o", at("replayed.tnpk"), "--adapter", at("adapter"), "--json", "--quiet"});
+    ASSERT_EQ(replayed.code, 0) << replayed.err;
+    EXPECT_LT(replayed.json["stored_bytes"].get<double>(), 1.1 * found.json["stored_bytes"].get<double>());
+    ASSERT_EQ(tenpak({"delta", "reconstruct", base, at("replayed.tnpk"), "-o", at("again"), "--verify", "full", "--quiet"}).code, 0);
+    EXPECT_EQ(read_tree(dir_ / "again"), read_tree(lora));
+    // Unmerged: as it is, without the base; merged into its base and into no other.
+    const Outcome kept = tenpak({"delta", "compress", base, at("adapter"), "-o", at("kept.tnpk"), "--json", "--quiet"});
+    ASSERT_EQ(kept.code, 0) << kept.err;
+    EXPECT_EQ(kept.json["kind"], "adapter");
+    ASSERT_EQ(tenpak({"artifact", "unpack", at("kept.tnpk"), "-o", at("unpacked"), "--quiet"}).code, 0);
+    EXPECT_EQ(read_tree(dir_ / "unpacked"), read_tree(dir_ / "adapter"));
+    const Outcome merged = tenpak({"delta", "reconstruct", base, at("kept.tnpk"), "-o", at("merged"), "--merge", "--json", "--quiet"});
+    ASSERT_EQ(merged.code, 0) << merged.err;
+    EXPECT_EQ(merged.json["merged_modules"], kept.json["modules"]);
+    const auto files = read_tree(dir_ / "merged");
+    EXPECT_EQ(files.size(), read_tree(base).size());
+    const std::string &here = files.at("model.safetensors"), there = read_tree(lora).at("model.safetensors");
+    // Headers may differ in length; the weights are the last bytes of both.
+    std::size_t differ = 0, n = std::min(here.size(), there.size()) - 8192;
+    for (std::size_t i = 1; i <= n; ++i) differ += here[here.size() - i] != there[there.size() - i] ? 1 : 0;
+    EXPECT_LT(differ, n / 50) << "the merge is the fine-tune but for what the residual held";
+    expect_refused({"delta", "reconstruct", lora, at("kept.tnpk"), "-o", at("wrong"), "--merge", "--quiet"}, 3, "wrong-base");
+    expect_refused({"delta", "reconstruct", base, at("found.tnpk"), "-o", at("wrong"), "--merge", "--quiet"}, 2, "invalid-argument");
+    EXPECT_FALSE(std::filesystem::exists(at("wrong")));
+    for (const std::string& e : entries()) EXPECT_EQ(e.find(".tmp-"), e.npos) << e;
+}
+
 TEST_F(DeltaCli, StreamPrintsASnapshotALine) {
     const Outcome o = tenpak({"delta", "estimate", sample_dir() / "base", sample_dir() / "finetune", "--stream", "--quiet"});
     ASSERT_EQ(o.code, 0) << o.err;
