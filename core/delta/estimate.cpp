@@ -24,7 +24,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 constexpr milliseconds kPoll{20};
 constexpr double kNormal = 1.96;
-constexpr double kLowRankTarget = 6;  ///< times the range that other models stop at
+constexpr double kLowRankTarget = 12.5;  ///< times the range that other models stop at
 /// A tensor this small is encoded whole at once: a probe would cost as much.
 constexpr std::uint64_t kWholeAtOnceBytes = 256u << 10;
 

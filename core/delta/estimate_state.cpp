@@ -86,7 +86,7 @@ Common common_of(const std::vector<Unit>& units) {
         c.ratio_error = std::min(0.26, spread * student_quantile(touched) / kNormal + 0.2 / touched);
     }
     if (changed_weight > 0) c.changed_ratio = changed_sum / changed_weight;
-    const auto learn = [](const std::vector<double>& f, double prior, double& factor, double& error) {
+    const auto learn = [](const std::vector<double>& f, double prior, double least, double& factor, double& error) {
         if (f.size() < 4) return;
         const auto n = static_cast<double>(f.size());
         double mean = 0, variance = 0;
@@ -95,10 +95,11 @@ Common common_of(const std::vector<Unit>& units) {
         const double e = std::sqrt(variance / n) * student_quantile(n - 1) / kNormal;
         if (e >= prior) return;
         factor = std::clamp(mean, 0.8, 1.2);
-        error = std::max(e, 0.003);
+        error = std::max(e, least);
     };
-    learn(factors, kPriorProbeError, c.probe_factor, c.probe_error);
-    learn(low_rank, c.low_rank_error, c.low_rank_factor, c.low_rank_error);
+    learn(factors, kPriorProbeError, 0.003, c.probe_factor, c.probe_error);
+    // Tensors whose factors were recovered first are those that were least certain: no sample of the others.
+    learn(low_rank, c.low_rank_error, 0.03, c.low_rank_factor, c.low_rank_error);
     return c;
 }
 
