@@ -124,12 +124,17 @@ Result<std::optional<Recovered>> recover(const MatrixPair& pair, const RecoverOp
     }
     Subspace s;
     std::uint32_t rank = 0;
-    for (std::uint32_t guess = std::min(expected + 4, most_rank);;) {
+    // fp32 is rounded so finely that everything stands above its noise: no limit there.
+    const std::uint32_t limit = pair.kind == FloatKind::kFp32 ? most_rank : std::min(most_rank, std::max<std::uint32_t>(40, 4 * expected));
+    for (std::uint32_t guess = std::min(expected + 4, limit);;) {
         TENPAK_ASSIGN(s, find_subspace(pair, guess, 3, threads, ctx));
         rank = 0;
         while (rank < s.singular.size() && s.singular[rank] > kAboveEdge * s.edge) ++rank;
-        if (rank + 2 < s.singular.size() || guess == most_rank) break;
-        guess = std::min(most_rank, 2 * guess);
+        if (rank + 2 < s.singular.size()) break;
+        // No floor below four times what the screen saw: the difference is a full fine-tune's, and looking on costs more
+        // than encoding it.
+        if (guess >= limit) return std::optional<Recovered>{};
+        guess = std::min(limit, 2 * guess);
     }
     if (s.changed == 0) return std::optional<Recovered>{};
     rank = std::min(rank, most_rank);
@@ -153,7 +158,8 @@ Result<std::optional<Recovered>> recover(const MatrixPair& pair, const RecoverOp
                real.singular[rank] > (flat ? kAboveFloor * real.singular[middle] : kFlat * real.singular.back()))
             ++rank;
         if (flat || n == most_rank) break;
-        TENPAK_RETURN_IF_ERROR(fit.widen(std::min(most_rank, fit.rank() + std::max(kSpare, fit.rank() / 2))));
+        if (n >= limit + kSpare) return std::optional<Recovered>{};
+        TENPAK_RETURN_IF_ERROR(fit.widen(std::min({most_rank, limit + kSpare, fit.rank() + std::max(kSpare, fit.rank() / 2)})));
     }
     if (rank == 0) return std::optional<Recovered>{};
     TENPAK_RETURN_IF_ERROR(fit.narrow(real, rank));
