@@ -90,7 +90,7 @@ std::string text_of(const Options& o, const RunnableModel& m, const Measured& r)
     if (r.compared) {
         const auto& a = r.text.agreement;
         add("against %s: %+.3f %% (95 %%: %+.3f to %+.3f), KL divergence %.5f ± %.5f%s, same likeliest token %.2f %%", o.reference.c_str(), r.text.delta.percent, r.text.delta.low,
-            r.text.delta.high, a.kl_divergence, a.kl_standard_error, a.top_k == 0 ? "" : (" (over the " + std::to_string(a.top_k) + " likeliest)").c_str(), 100 * a.top1_agreement);
+            r.text.delta.high, a.kl_divergence, a.kl_standard_error, a.top_k == 0 ? "" : (" (exact over the " + std::to_string(a.top_k) + " likeliest, the rest sampled)").c_str(), 100 * a.top1_agreement);
     }
     if (r.accuracy) {
         add("accuracy %.1f %% ± %.1f (length-normalized; plain %.1f %%; %u items, %s)", r.accuracy->accuracy, r.accuracy->standard_error, r.accuracy->accuracy_raw, r.accuracy->items,

@@ -35,7 +35,7 @@ struct Agreement {
     double kl_divergence = 0;   ///< mean over scored tokens of sum p_ref (ln p_ref - ln p), nats
     double kl_standard_error = 0;  ///< of that mean, from the spread over windows
     double top1_agreement = 0;  ///< fraction of tokens where both find the same token likeliest
-    std::uint32_t top_k = 0;    ///< tokens the divergence is exact over; 0: all (reference_log.h)
+    std::uint32_t top_k = 0;    ///< tokens the divergence is exact over, the rest estimated (reference_log.h); 0: all
 };
 struct Comparison {
     PerplexityResult candidate, reference;

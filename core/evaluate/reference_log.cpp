@@ -2,11 +2,13 @@
 #include "core/evaluate/reference_log.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
 #include "core/base/hash.h"
 #include "core/base/json.h"
+#include "core/evaluate/softmax.h"
 
 namespace tenpak::evaluate {
 namespace {
@@ -31,6 +33,40 @@ T get(const std::byte* p) {
 
 Error damaged(const std::string& where, std::string what) {
     return make_error(ErrorCode::kMalformed, std::move(what), where, "Make the reference anew with --save-reference");
+}
+
+/// A number in 0..1 that only depends on `bits` (SplitMix64).
+double uniform(std::uint64_t bits) {
+    bits += 0x9e3779b97f4a7c15u;
+    bits = (bits ^ bits >> 30) * 0xbf58476d1ce4e5b9u;
+    bits = (bits ^ bits >> 27) * 0x94d049bb133111ebu;
+    return static_cast<double>((bits ^ bits >> 31) >> 11) * 0x1p-53;
+}
+
+/// Systematic sampling: kTailSamples equal steps through the cumulated probability of what is not among the likeliest.
+void sample_rest(ReferenceRow& row, std::span<const float> logits, double total) {
+    constexpr std::size_t kBlock = 1024;
+    std::vector<float> rest(logits.begin(), logits.end());
+    for (const LikelyToken& t : row.likely) rest[t.token] = static_cast<float>(total) - 200;  // e^-200 is nothing
+    std::vector<double> blocks;
+    double mass = 0;
+    for (std::size_t at = 0; at < rest.size(); at += kBlock) {
+        blocks.push_back(std::exp(log_sum_exp(rest.data() + at, std::min(kBlock, rest.size() - at)) - total));
+        mass += blocks.back();
+    }
+    double at_least = uniform(std::bit_cast<std::uint64_t>(total) ^ std::bit_cast<std::uint32_t>(row.target)) * mass / kTailSamples;
+    double before = 0;
+    for (std::size_t b = 0; b < blocks.size() && row.sampled.size() < kTailSamples; before += blocks[b], ++b) {
+        if (before + blocks[b] <= at_least) continue;
+        double sum = before;
+        for (std::size_t v = b * kBlock; v < std::min(rest.size(), (b + 1) * kBlock); ++v) {
+            const double lp = static_cast<double>(rest[v]) - total;
+            sum += std::exp(lp);
+            for (; sum > at_least && row.sampled.size() < kTailSamples; at_least += mass / kTailSamples) {
+                row.sampled.push_back({static_cast<std::uint32_t>(v), static_cast<float>(lp)});
+            }
+        }
+    }
 }
 
 }  // namespace
@@ -72,20 +108,20 @@ ReferenceRow reference_row(std::span<const float> logits, double total, std::siz
         left -= std::exp(lp);
         if (left < kNegligible) break;
     }
+    if (left >= kNegligible && order.size() < logits.size()) sample_rest(row, logits, total);
     return row;
 }
 
 double kl_from_row(const ReferenceRow& row, std::span<const float> logits, double total) {
-    double kl = 0, p_left = 1, q_left = 1;
+    double kl = 0, left = 1, rest = 0;
+    const auto ratio = [&](const LikelyToken& t) { return static_cast<double>(t.log_probability) - (static_cast<double>(logits[t.token]) - total); };
     for (const LikelyToken& t : row.likely) {
-        const double lp = static_cast<double>(t.log_probability), lq = static_cast<double>(logits[t.token]) - total;
-        const double p = std::exp(lp);
-        kl += p * (lp - lq);
-        p_left -= p;
-        q_left -= std::exp(lq);
+        const double p = std::exp(static_cast<double>(t.log_probability));
+        kl += p * ratio(t);
+        left -= p;
     }
-    // Rounding leaves some 1e-7 of either: below the negligible it is no lump.
-    if (p_left > kNegligible && q_left > 1e-12) kl += p_left * std::log(p_left / q_left);
+    for (const LikelyToken& t : row.sampled) rest += ratio(t);
+    if (!row.sampled.empty()) kl += std::max(0.0, left) * rest / static_cast<double>(row.sampled.size());
     return kl;
 }
 
@@ -108,9 +144,12 @@ Status ReferenceWriter::add(const ReferenceRow& row) {
     --left_;
     put(all_, row.target);
     put(all_, static_cast<std::uint16_t>(row.likely.size()));
-    for (const LikelyToken& t : row.likely) {
-        put(all_, t.token);
-        put(all_, t.log_probability);
+    put(all_, static_cast<std::uint16_t>(row.sampled.size()));
+    for (const auto* list : {&row.likely, &row.sampled}) {
+        for (const LikelyToken& t : *list) {
+            put(all_, t.token);
+            put(all_, t.log_probability);
+        }
     }
     return {};
 }
@@ -169,18 +208,18 @@ Status ReferenceReader::check_same(const ReferenceHeader& o) const {
 }
 
 Result<ReferenceRow> ReferenceReader::next() {
-    if (end_ - at_ < 6) return damaged(where_, "the reference ends early");
+    if (end_ - at_ < 8) return damaged(where_, "the reference ends early");
     ReferenceRow row;
     row.target = get<float>(data_.data() + at_);
-    const std::size_t count = get<std::uint16_t>(data_.data() + at_ + 4);
-    at_ += 6;
-    if (count == 0 || count > kMaxTopK || count * 8 > end_ - at_) return damaged(where_, "a row of the reference has an impossible length");
+    const std::size_t likely = get<std::uint16_t>(data_.data() + at_ + 4), count = likely + get<std::uint16_t>(data_.data() + at_ + 6);
+    at_ += 8;
+    if (likely == 0 || count > kMaxTopK || count * 8 > end_ - at_) return damaged(where_, "a row of the reference has an impossible length");
     const auto fits = [](float lp) { return std::isfinite(lp) && lp < 1e-3f; };
     bool good = fits(row.target);
     for (std::size_t i = 0; i < count; ++i, at_ += 8) {
         const LikelyToken t{get<std::uint32_t>(data_.data() + at_), get<float>(data_.data() + at_ + 4)};
         good &= t.token < header_.vocab && fits(t.log_probability);
-        row.likely.push_back(t);
+        (i < likely ? row.likely : row.sampled).push_back(t);
     }
     if (!good) return damaged(where_, "a row of the reference holds impossible values");
     return row;

@@ -5,8 +5,10 @@
 //
 //   "TPREFLOG"  u32 version 1  u32 length of the header  header: JSON {convention, context, vocab, top_k, rows, windows,
 //               text_sha256 (of the tokens as i32), model}
-//   rows        per scored token: f32 target's ln p, u16 count, count x (u32 token, f32 ln p), descending by ln p; count is
-//               top_k, or less where what is left over has less than 1e-6 of the probability
+//   rows        per scored token: f32 target's ln p, u16 count, u16 samples, (count + samples) x (u32 token, f32 ln p). First
+//               the likeliest, descending; count is top_k, or less where what is left over has less than 1e-6 of the
+//               probability. Then tokens drawn from what is left over, in proportion to their probability: the divergence
+//               over the rest is its mass times the mean over these, which is unbiased (a lump would fall short).
 //   u64         XXH3 of all bytes before it (accidents, not trust)
 #pragma once
 #include <cstdint>
@@ -20,7 +22,7 @@
 
 namespace tenpak::evaluate {
 
-inline constexpr std::uint32_t kDefaultTopK = 64;
+inline constexpr std::uint32_t kDefaultTopK = 48, kTailSamples = 16;
 
 struct LikelyToken {
     std::uint32_t token = 0;
@@ -30,6 +32,7 @@ struct LikelyToken {
 struct ReferenceRow {
     float target = 0;                 ///< ln p of the token that came
     std::vector<LikelyToken> likely;  ///< descending, at least one
+    std::vector<LikelyToken> sampled; ///< kTailSamples of the others, or none
 };
 /// What two runs must have in common for their rows to be the same positions.
 struct ReferenceHeader {
@@ -42,8 +45,8 @@ ReferenceHeader reference_header(const WindowPlan& plan, std::span<const model::
 
 /// The row of one position from its logits; `total`: their log_sum_exp. Thread-safe.
 ReferenceRow reference_row(std::span<const float> logits, double total, std::size_t target, std::uint32_t top_k);
-/// Kullback-Leibler divergence of a candidate from the row, in nats: exact over the kept tokens, the rest as one lump (a
-/// lower bound by the log-sum inequality, short by less than the lump's own divergence).
+/// Kullback-Leibler divergence of a candidate from the row, in nats: exact over the likeliest tokens, estimated without
+/// bias over the rest.
 double kl_from_row(const ReferenceRow& row, std::span<const float> logits, double total);
 
 /// Writes rows in order; the file appears whole at commit() or not at all. One thread.

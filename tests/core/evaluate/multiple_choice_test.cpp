@@ -37,7 +37,7 @@ TEST(ChoiceItems, BadLinesAreNamed) {
     EXPECT_EQ(where("{\"question\": 4, \"choices\": [\"a\", \"b\"], \"answer\": 0}"), "f, line 1");
     EXPECT_EQ(where("{\"choices\": [\"a\", \"b\"], \"answer\": -1}"), "f, line 1");
     EXPECT_EQ(where("[]"), "f, line 1");
-    EXPECT_EQ(where("{"), "f, line 1");
+    EXPECT_EQ(where("{"), "f, line 1, byte 2");
     EXPECT_EQ(where("\n"), "f");
 }
 
