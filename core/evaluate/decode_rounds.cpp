@@ -16,7 +16,7 @@ std::vector<model::Token> random_prompt(std::uint32_t length, std::uint32_t voca
 }
 
 DecodeRounds::DecodeRounds(model::Transformer& model, std::span<const model::Token> prompt, std::uint32_t batch, std::uint32_t steps)
-    : model_(model), prompt_(prompt), cache_(model.config(), batch, static_cast<std::uint32_t>(prompt.size()) + steps), tokens_(batch, prompt.back()) {}
+    : model_(model), prompt_(prompt), cache_(model.config(), model.backend(), batch, static_cast<std::uint32_t>(prompt.size()) + steps), tokens_(batch, prompt.back()) {}
 
 Status DecodeRounds::prefill() {
     // Every sequence gets the prompt by itself: one long batch of prompts would need memory that decoding does not.

@@ -56,7 +56,7 @@ Result<Encoded> encode(const model::Tokenizer& tokenizer, const ChoiceItem& item
 
 class Run {
    public:
-    Run(model::Transformer& model, std::uint32_t slots, std::uint32_t capacity) : model_(model), cache_(model.config(), slots, capacity) {}
+    Run(model::Transformer& model, std::uint32_t slots, std::uint32_t capacity) : model_(model), cache_(model.config(), model.backend(), slots, capacity) {}
 
     /// scores[item][choice] of up to `slots` items.
     Status score(std::span<const Encoded> items, std::vector<std::vector<double>>& scores) {

@@ -33,7 +33,7 @@ class Run {
 
     /// Median time of a prompt's forward pass up to its first token.
     Status prefill(TimingResult& r) {
-        model::KvCache cache(model_.config(), 1, options_.prompt);
+        model::KvCache cache(model_.config(), model_.backend(), 1, options_.prompt);
         std::vector<double> times;
         for (int i = 0; i < kPrefillRounds + 1; ++i) {
             TENPAK_RETURN_IF_ERROR(ctx_.check());

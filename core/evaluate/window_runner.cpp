@@ -16,7 +16,7 @@ std::size_t most_windows(const WindowPlan& plan) { return std::max<std::size_t>(
 }  // namespace
 
 WindowRunner::WindowRunner(model::Transformer& model, std::span<const model::Token> text, const WindowPlan& plan)
-    : model_(model), text_(text), plan_(plan), most_(most_windows(plan)), cache_(model.config(), static_cast<std::uint32_t>(most_), plan.context) {}
+    : model_(model), text_(text), plan_(plan), most_(most_windows(plan)), cache_(model.config(), model.backend(), static_cast<std::uint32_t>(most_), plan.context) {}
 
 std::size_t WindowRunner::vocabulary() const { return model_.config().vocab; }
 std::size_t WindowRunner::block_rows() const { return std::max<std::size_t>(1, kLogitValues / vocabulary()); }

@@ -71,7 +71,7 @@ TEST(TaskAccuracy, ScoresAreTheSumsOfLogProbabilities) {
                 from -= whole.size() - most;
                 whole.erase(whole.begin(), whole.end() - static_cast<std::ptrdiff_t>(most));
             }
-            model::KvCache cache((*m)->config(), 1, static_cast<std::uint32_t>(whole.size()));
+            model::KvCache cache((*m)->config(), (*m)->backend(), 1, static_cast<std::uint32_t>(whole.size()));
             const model::SequenceChunk chunk{0, std::span(whole).first(whole.size() - 1)};
             std::vector<float> logits;
             ASSERT_TRUE((*m)->forward({&chunk, 1}, cache, model::LogitsOf::kAll, logits).ok());
