@@ -12,7 +12,7 @@ struct AbOptions {
     std::uint32_t prompt = 128, batch = 1;
     std::uint32_t steps = 32;   ///< decode steps a round
     std::uint32_t pairs = 12;   ///< pairs of rounds to judge by
-    std::uint32_t most_repeated = 24;  ///< disturbed pairs that are run again at most; beyond, they count and are flagged
+    std::uint32_t most_repeated = 12;  ///< disturbed pairs that are run again at most; beyond, they count and are flagged
 };
 enum class Faster : std::uint8_t { kNeither, kA, kB };
 struct AbResult {

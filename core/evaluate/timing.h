@@ -32,7 +32,7 @@ struct TimingOptions {
     std::uint32_t prompt = 128, generate = 0;  ///< generate 0: as many steps as `samples` asks, in rounds
     std::vector<std::uint32_t> batches = {1};
     std::uint64_t samples = 300;
-    std::uint32_t most_runs = 3;  ///< of a batch size that is too noisy
+    std::uint32_t most_runs = 2;  ///< of a batch size that is too noisy
     double max_seconds = 0;  ///< 0: no limit. With a limit fewer samples may result: say so (BatchTiming::samples)
 };
 struct TimingResult {
