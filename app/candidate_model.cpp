@@ -47,6 +47,7 @@ QString phaseText(const std::string& phase) {
     if (phase == "load") return CandidateModel::tr("Loading");
     if (phase == "quantize") return CandidateModel::tr("Quantizing");
     if (phase == "perplexity") return CandidateModel::tr("Perplexity");
+    if (phase == "accuracy") return CandidateModel::tr("Accuracy");
     if (phase == "timing") return CandidateModel::tr("Timing");
     if (phase.empty()) return CandidateModel::tr("Starting");
     QString s = QString::fromStdString(phase);

@@ -186,6 +186,7 @@ void SweepController::run() {
     m_trialStart = -1;
     jobs::SweepOptions options;
     options.worker_program = m_worker.toStdString();
+    options.reference_directory = fs::path(dataFolder().toStdString());
     const jobs::SweepSpec wanted = spec(chosen());
     const optimizer::Limits limits = m_project.data().limits;
     const std::string hardware = m_hardware.state().priceId.toStdString();

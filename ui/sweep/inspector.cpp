@@ -40,7 +40,9 @@ std::vector<Figure> figures() {
             {Inspector::tr("Cost / 1M"), [](T t, J j) -> QString { return approx(t) + fmt::costPerMillion(j.cost_per_1m_tokens); }},
             {Inspector::tr("Bit / weight"), [](T t, J) -> QString { return fixedOrDash(t.metrics.bits_per_weight, 2); }},
             {Inspector::tr("KL"), [](T t, J) -> QString { return fixedOrDash(t.metrics.kl_divergence, 4); }},
-            {Inspector::tr("Same top-1"), [](T t, J) -> QString { return fmt::percent(t.metrics.top1_agreement * 100); }}};
+            {Inspector::tr("Same top-1"), [](T t, J) -> QString { return fmt::percent(t.metrics.top1_agreement * 100); }},
+            {Inspector::tr("Accuracy"), [](T t, J) -> QString { return fmt::percent(t.metrics.accuracy); }},
+            {Inspector::tr("Speed / fp16"), [](T t, J) -> QString { return fixedOrDash(t.metrics.speed_vs_fp16, 2); }}};
 }
 
 }  // namespace
@@ -157,6 +159,10 @@ void Inspector::showOne(const optimizer::Trial& t, const optimizer::Judged& j, c
         addPair(tr("Perplexity"), fmt::significant(m.perplexity, 4));
         if (!j.baseline && std::isfinite(m.kl_divergence)) addPair(tr("KL to fp16"), fixedOrDash(m.kl_divergence, 4));
         if (!j.baseline && std::isfinite(m.top1_agreement)) addPair(tr("Same top-1 token"), fmt::percent(m.top1_agreement * 100));
+        if (std::isfinite(m.accuracy)) addPair(tr("Accuracy"), tr("%1 \u00B1 %2").arg(fmt::percent(m.accuracy), fixedOrDash(m.accuracy_error, 1)));
+        if (!j.baseline && std::isfinite(m.speed_vs_fp16)) {
+            addPair(tr("Speed in turn with fp16"), tr("%1\u00D7 (%2 to %3)").arg(fixedOrDash(m.speed_vs_fp16, 2), fixedOrDash(m.speed_vs_fp16_low, 2), fixedOrDash(m.speed_vs_fp16_high, 2)));
+        }
         if (std::isfinite(m.bits_per_weight)) addPair(tr("Bit per weight"), fixedOrDash(m.bits_per_weight, 2));
         if (std::isfinite(j.p50_ms)) addPair(tr("p50 / p95"), tr("%1 / %2").arg(fmt::milliseconds(j.p50_ms), fmt::milliseconds(j.p95_ms)));
         addPair(tr("Batch for the cost"), QString::number(j.batch));

@@ -41,6 +41,7 @@ LimitsPanel::LimitsPanel(QWidget* parent) : QWidget(parent) {
     addField(QStringLiteral("limitLatency"), tr("Latency p99 at most"), QStringLiteral("\u00A0ms"), 1e6, 1, &optimizer::Limits::max_latency_p99_ms);
     addField(QStringLiteral("limitThroughput"), tr("Throughput at least"), QStringLiteral("\u00A0tok/s"), 1e9, 10, &optimizer::Limits::min_throughput_tps);
     addField(QStringLiteral("limitMemory"), tr("Memory at most"), QStringLiteral("\u00A0MB"), 1e9, 10, &optimizer::Limits::max_memory_mb);
+    addField(QStringLiteral("limitAccuracy"), tr("Accuracy at least"), QStringLiteral("\u202F%"), 100, 1, &optimizer::Limits::min_accuracy);
     auto* note = new Label(tr("Changing a limit judges the results again at once. Nothing is run again."), Type::kCaption, Ink::kMuted);
     note->setWordWrap(true);
     column->addWidget(note);
