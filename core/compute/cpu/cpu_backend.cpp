@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "core/base/thread_pool.h"
 #include "core/compute/cpu/activations.h"
@@ -21,6 +22,7 @@ constexpr std::uint64_t kInlineWork = 64 * 1024;
 
 const Kernels& pick(const CpuFeatures& f) {
 #if defined(__x86_64__)
+    if (f.avx512_vnni && f.avx512_bf16) return kernels_bf16();
     if (f.avx512_vnni) return kernels_vnni();
     if (f.avx512) return kernels_avx512();
     if (f.avx2) return kernels_avx2();
@@ -31,8 +33,11 @@ const Kernels& pick(const CpuFeatures& f) {
 
 class CpuBackend final : public Backend {
    public:
-    CpuBackend(unsigned threads, const CpuFeatures& features)
-        : features_(features), kernels_(pick(features)), pool_(threads == 0 ? usable_cpus() : threads) {
+    CpuBackend(const CpuOptions& options, const CpuFeatures& features)
+        : features_(features),
+          native_(options.activations == Activations::kNative),
+          kernels_(pick(features)),
+          pool_(options.threads == 0 ? usable_cpus() : options.threads, Pinning::kCores) {
         scratch_.resize(pool_.size());
     }
 
@@ -43,7 +48,7 @@ class CpuBackend final : public Backend {
     }
     unsigned threads() const override { return pool_.size(); }
     std::uint64_t workspace_bytes() const override {
-        std::uint64_t bytes = padded_.bytes() + interleaved_.bytes() + int8_rows_.bytes() + int16_rows_.bytes();
+        std::uint64_t bytes = padded_.bytes() + interleaved_.bytes() + int8_rows_.bytes() + integers_.bytes() + bf16_.bytes();
         for (const auto& s : scratch_) bytes += s.bytes();
         return bytes;
     }
@@ -51,10 +56,7 @@ class CpuBackend final : public Backend {
     Result<std::unique_ptr<PackedLinear>> make_linear(const LinearWeight& weight) override {
         try {
             TENPAK_ASSIGN(auto panels, pack_panels(weight, pool_));
-            panels->kernel_name = std::string(weight_format_name(weight.format)) +
-                                  (panels->grouped() ? " " + std::to_string(panels->group) : "") + " " +
-                                  (weight.format == WeightFormat::kInt8Channel || uses_int16(*panels) ? kernels_.name : kernels_.float_name) +
-                                  (uses_int16(*panels) ? ", 16-bit activations" : "");
+            panels->kernel_name = describe(*panels);
             return std::unique_ptr<PackedLinear>(std::move(panels));
         } catch (const std::bad_alloc&) {
             return make_error(ErrorCode::kOutOfMemory, "no memory to pack a weight");
@@ -63,8 +65,9 @@ class CpuBackend final : public Backend {
 
     void linear(const PackedLinear& packed, const float* x, std::uint32_t tokens, float* y) override {
         const auto& w = static_cast<const Panels&>(packed);
-        // As many tokens at a time as keep their activations in the second-level cache beside the panels.
-        const std::uint32_t chunk = std::max<std::uint32_t>(96, (1u << 20) / 4 / w.padded / 12 * 12);
+        // Packed activations of so many tokens fit the last-level cache beside the weights on their way.
+        const bool blocks = uses_integers(w) || uses_bf16(w, tokens);
+        const std::uint32_t chunk = blocks ? 43 * kTokenBlock : std::max<std::uint32_t>(96, (1u << 20) / 4 / w.padded / 12 * 12);
         for (std::uint32_t t = 0; t < tokens; t += chunk) {
             linear_chunk(w, x + std::size_t{t} * w.columns, std::min(chunk, tokens - t), y + std::size_t{t} * w.rows);
         }
@@ -126,16 +129,24 @@ class CpuBackend final : public Backend {
 
    private:
     void linear_chunk(const Panels& w, const float* x, std::uint32_t tokens, float* y) {
+        const std::size_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock;
+        if (uses_integers(w)) {
+            const unsigned parts = parts_of(w, tokens);
+            const IntegerBlocks packed = integers_.prepare(w, tokens, parts);
+            run(blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, unsigned) { integers_.fill(kernels_, w, x, tokens, parts, b); });
+            run_tiles(w, tokens, [&](const Tile& tile) { kernels_.integer(w, tile, packed, parts, y, w.rows); });
+            return;
+        }
+        if (uses_bf16(w, tokens)) {
+            const Bf16Blocks packed = bf16_.prepare(w, tokens);
+            run(blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, unsigned) { bf16_.fill(kernels_, w, x, tokens, b); });
+            run_tiles(w, tokens, [&](const Tile& tile) { kernels_.bf16(w, tile, packed, y, w.rows); });
+            return;
+        }
         if (w.format == WeightFormat::kInt8Channel) {
             const Int8Rows rows = int8_rows_.prepare(w, tokens);
             split(tokens, w.columns * 2ull, [&](std::size_t t) { int8_rows_.row(w, x, t); });
             run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.int8(w, first, last, rows, tokens, y, w.rows); });
-            return;
-        }
-        if (uses_int16(w)) {
-            const Int16Rows rows = int16_rows_.prepare(w, tokens);
-            split(tokens, w.columns * 2ull, [&](std::size_t t) { int16_rows_.row(kernels_, w, x, t); });
-            run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.grouped(w, first, last, rows, tokens, y, w.rows); });
             return;
         }
         if (tokens <= kSmallTokens) {
@@ -153,15 +164,43 @@ class CpuBackend final : public Backend {
             kernels_.large(w, first, last, prepared, tokens, y, w.rows, scratch_[worker].data());
         });
     }
-    bool uses_int16(const Panels& w) const { return w.grouped() && kernels_.grouped != nullptr && w.group_padded <= kMaxInt16Group; }
+    bool uses_integers(const Panels& w) const {
+        return kernels_.integer != nullptr && (w.format == WeightFormat::kInt8Channel || (w.grouped() && w.group_padded <= kMaxIntegerGroup));
+    }
+    unsigned parts_of(const Panels& w, std::uint32_t tokens) const { return w.format == WeightFormat::kInt8Channel || (native_ && tokens > 1) ? 1 : 2; }
+    bool uses_bf16(const Panels& w, std::uint32_t tokens) const { return native_ && tokens > 1 && kernels_.bf16 != nullptr && w.format == WeightFormat::kBF16; }
+    std::string describe(const Panels& w) const {
+        std::string s = weight_format_name(w.format);
+        if (w.grouped()) s += " " + std::to_string(w.group);
+        if (uses_bf16(w, 2)) return s + " AVX-512 BF16, bf16 activations (fp32 at batch 1)";
+        s += std::string(" ") + (w.format == WeightFormat::kInt8Channel || uses_integers(w) ? kernels_.name : kernels_.float_name);
+        if (w.format == WeightFormat::kInt8Channel || !uses_integers(w)) return s;
+        return s + (parts_of(w, 2) == 1 ? ", 8-bit activations (16-bit at batch 1)" : ", 16-bit activations");
+    }
 
     template <class Body>
     void run(std::size_t tasks, std::uint64_t work, const Body& body) {
         if (work < kInlineWork || tasks == 1) {
             for (std::size_t i = 0; i < tasks; ++i) body(i, 0);
         } else {
-            pool_.parallel_for(tasks, body);
+            pool_.parallel_for(tasks, std::ref(body));
         }
+    }
+    /// Tiles of a product over packed blocks of tokens: small enough that the threads finish together, and that the
+    /// weights of one stay in the second-level cache while the blocks go by.
+    template <class Body>
+    void run_tiles(const Panels& w, std::uint32_t tokens, const Body& body) {
+        constexpr std::uint32_t kPanels = 16, kTasksPerThread = 4;
+        const std::uint32_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock, threads = pool_.size();
+        std::uint32_t parts = std::max((w.panels + kPanels - 1) / kPanels, std::min(threads, (w.panels + 3) / 4));
+        if (parts < threads * kTasksPerThread) parts = std::max<std::uint32_t>(1, std::min((parts + threads - 1) / threads * threads, w.panels / 2));
+        const std::uint32_t panels = ((w.panels + parts - 1) / parts + 1) / 2 * 2, columns = (w.panels + panels - 1) / panels;
+        const std::uint32_t rows = std::clamp<std::uint32_t>(threads * kTasksPerThread / columns, 1, std::max(1u, blocks / 4));
+        const std::uint32_t step = (blocks + rows - 1) / rows;
+        run(std::size_t{columns} * rows, std::uint64_t{w.rows} * w.columns * tokens, [&](std::size_t i, unsigned) {
+            const auto c = static_cast<std::uint32_t>(i / rows), r = static_cast<std::uint32_t>(i % rows);
+            body({std::size_t{c} * panels, std::min<std::size_t>(w.panels, std::size_t{c + 1} * panels), std::min(blocks, r * step), std::min(blocks, (r + 1) * step)});
+        });
     }
     /// Panels in chunks of about `chunk`, smaller where that leaves threads without work.
     template <class Body>
@@ -186,12 +225,14 @@ class CpuBackend final : public Backend {
     }
 
     const CpuFeatures features_;
+    const bool native_;
     const Kernels& kernels_;
     ThreadPool pool_;
     PaddedRows padded_;
     InterleavedRows interleaved_;
     Int8Quantizer int8_rows_;
-    Int16Quantizer int16_rows_;
+    IntegerPacker integers_;
+    Bf16Packer bf16_;
     RopeTable rope_;
     std::vector<AlignedBuffer<float>> scratch_;  // one a worker
 };
@@ -205,9 +246,8 @@ std::size_t attention_scratch(const AttentionShape& shape, std::uint32_t positio
 
 }  // namespace cpu
 
-std::unique_ptr<Backend> make_cpu_backend(unsigned threads, const CpuFeatures& use) {
-    return std::make_unique<cpu::CpuBackend>(threads, use);
-}
-std::unique_ptr<Backend> make_cpu_backend(unsigned threads) { return make_cpu_backend(threads, cpu_features()); }
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options, const CpuFeatures& use) { return std::make_unique<cpu::CpuBackend>(options, use); }
+std::unique_ptr<Backend> make_cpu_backend(unsigned threads, const CpuFeatures& use) { return make_cpu_backend(CpuOptions{threads, {}}, use); }
+std::unique_ptr<Backend> make_cpu_backend(unsigned threads) { return make_cpu_backend(CpuOptions{threads, {}}); }
 
 }  // namespace tenpak::compute

@@ -18,7 +18,7 @@ namespace {
 }  // namespace
 
 const Kernels& kernels_avx512() {
-    static const Kernels table = {"AVX-512", "AVX-512", kBlockTokens, small, large, int8, nullptr, nullptr, rms_norm, silu_mul, add, attention};
+    static const Kernels table = {"AVX-512", "AVX-512", kBlockTokens, small, large, int8, nullptr, nullptr, nullptr, nullptr, rms_norm, silu_mul, add, attention};
     return table;
 }
 

@@ -16,7 +16,7 @@ namespace {
 }  // namespace
 
 const Kernels& kernels_scalar() {
-    static const Kernels table = {"scalar", "scalar", kBlockTokens, small, large, int8, nullptr, nullptr, rms_norm, silu_mul, add, attention};
+    static const Kernels table = {"scalar", "scalar", kBlockTokens, small, large, int8, nullptr, nullptr, nullptr, nullptr, rms_norm, silu_mul, add, attention};
     return table;
 }
 

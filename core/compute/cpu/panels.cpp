@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/compute/cpu/panels.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/base/half.h"
@@ -60,7 +61,7 @@ void pack_grouped(const LinearWeight& w, Panels& out, std::size_t p) {
             if (row >= w.n) break;
             const float scale = w.scales[row * out.groups + g];
             const std::uint8_t zero = int4 ? w.zeros[row * out.groups + g] : std::uint8_t{0};
-            zeros[lane] = zero;
+            if (!out.symmetric) zeros[lane] = zero;
             if (out.scale_kind == ScaleKind::kF32) {
                 std::memcpy(header + lane * 4, &scale, 4);
             } else {
@@ -115,6 +116,7 @@ Result<std::unique_ptr<Panels>> pack_panels(const LinearWeight& w, ThreadPool& p
             out->group_padded = round_up(out->group, 8);
             out->padded = out->groups * out->group_padded;
             out->scale_kind = scale_kind_of(w.scales);
+            out->symmetric = std::all_of(w.zeros.begin(), w.zeros.end(), [](std::uint8_t z) { return z == 8; });
             break;
     }
     const std::size_t column = w.format == WeightFormat::kF32 ? 64 : w.format == WeightFormat::kInt8Channel ? 16 : 32;
