@@ -12,7 +12,7 @@ namespace tenpak::cli {
 namespace {
 
 struct Options {
-    std::string model, base, device, candidate, calibration;
+    std::string model, base, device, candidate, calibration, activations;
     unsigned prompt = 128, generate = 0, samples = 300, threads = 0;
     std::vector<unsigned> batches;
 };
@@ -53,7 +53,7 @@ Status apply_candidate(const Context& ctx, const Options& o, RunnableModel& m) {
 
 Result<int> run(const Context& ctx, const Options& o) {
     const bool candidate = !o.candidate.empty() && o.candidate != "fp16";
-    TENPAK_ASSIGN(RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads));
+    TENPAK_ASSIGN(RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads, o.activations));
     if (candidate) TENPAK_RETURN_IF_ERROR(apply_candidate(ctx, o, m));
     evaluate::TimingOptions options;
     options.prompt = std::min(o.prompt, std::max(1u, m.transformer->config().max_positions / 2));
@@ -90,6 +90,7 @@ void add_bench(CLI::App& app, Context& ctx) {
     cmd->add_option("--batch", o->batches, "Sequences at once; a list \"1,4,16\" measures each")->delimiter(',')->check(CLI::Range(1u, 1024u));
     cmd->add_option("--device", o->device, "cpu");
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
+    add_activations_option(*cmd, o->activations);
     cmd->callback([&ctx, o] { ctx.run = [&ctx, o] { return run(ctx, *o); }; });
 }
 

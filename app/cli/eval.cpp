@@ -10,7 +10,7 @@ namespace tenpak::cli {
 namespace {
 
 struct Options {
-    std::string model, base, text, device, reference, tasks;
+    std::string model, base, text, device, reference, tasks, activations;
     unsigned context = 0, samples = 0, threads = 0, stride = 0;
 };
 
@@ -25,14 +25,14 @@ Result<evaluate::Comparison> measure(const Context& ctx, const Options& o, const
         TENPAK_ASSIGN(alone.candidate, evaluate::perplexity(*m.transformer, tokens, options, ctx.job));
         return alone;
     }
-    TENPAK_ASSIGN(const RunnableModel reference, load_runnable(ctx, o.reference, o.base, o.device, o.threads));
+    TENPAK_ASSIGN(const RunnableModel reference, load_runnable(ctx, o.reference, o.base, o.device, o.threads, o.activations));
     return evaluate::compare(*m.transformer, *reference.transformer, tokens, options, ctx.job);
 }
 
 Result<int> run(const Context& ctx, const Options& o) {
     if (!o.tasks.empty()) return not_built("--tasks");
     if (o.stride != 0) return not_built("--stride");
-    TENPAK_ASSIGN(const RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads));
+    TENPAK_ASSIGN(const RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads, o.activations));
     TENPAK_ASSIGN(const auto tokens, read_tokens(*m.source, o.text));
     auto measured = measure(ctx, o, m, tokens);
     if (!measured.ok()) {
@@ -83,6 +83,7 @@ void add_eval(CLI::App& app, Context& ctx) {
     cmd->add_option("--tasks", o->tasks, "Multiple-choice items, JSONL (not built yet)");
     cmd->add_option("--device", o->device, "cpu");
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
+    add_activations_option(*cmd, o->activations);
     cmd->callback([&ctx, o] { ctx.run = [&ctx, o] { return run(ctx, *o); }; });
 }
 

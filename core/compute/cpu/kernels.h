@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/compute/cpu/elementwise.h"
 #include "core/compute/cpu/panels.h"
 
 namespace tenpak::compute::cpu {
@@ -73,9 +74,7 @@ struct Kernels {
     /// bf16 weights times bf16 activations, sums in fp32; null where the level has none.
     void (*bf16)(const Panels& w, const Tile& tile, const Bf16Blocks& x, float* y, std::size_t ldy);
     void (*pack_bf16)(const Panels& w, const float* x, std::uint32_t count, std::uint16_t* values);
-    void (*rms_norm)(const float* x, const float* weight, float eps, std::size_t dim, float* y);
-    void (*silu_mul)(const float* gate, const float* up, std::size_t n, float* out);
-    void (*add)(float* x, const float* y, std::size_t n);
+    Elementwise elementwise;
     /// Queries [begin, end) of all heads that share key head `kv_head`. `scratch`: attention_scratch() floats.
     void (*attention)(const AttentionWork& work, std::uint32_t kv_head, std::uint32_t begin, std::uint32_t end, float* scratch);
 };
