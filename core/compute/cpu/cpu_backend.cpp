@@ -212,16 +212,17 @@ class CpuBackend final : public Backend {
     /// weights of one stay in the second-level cache while the blocks go by.
     template <class Body>
     void run_tiles(const Panels& w, std::uint32_t tokens, const Body& body) {
-        constexpr std::uint32_t kPanels = 16, kTasksPerThread = 4;
+        constexpr std::uint32_t kPanels = 16, kTasksPerThread = 4, kFewest = 6;
         const std::uint32_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock, threads = pool_.size();
-        std::uint32_t parts = std::max((w.panels + kPanels - 1) / kPanels, std::min(threads, (w.panels + 3) / 4));
-        if (parts < threads * kTasksPerThread) parts = std::max<std::uint32_t>(1, std::min((parts + threads - 1) / threads * threads, w.panels / 2));
-        const std::uint32_t panels = ((w.panels + parts - 1) / parts + 1) / 2 * 2, columns = (w.panels + panels - 1) / panels;
+        std::uint32_t columns = (w.panels + kPanels - 1) / kPanels;
+        if (columns < threads * kTasksPerThread) columns = std::min((columns + threads - 1) / threads * threads, std::max(1u, w.panels / kFewest));
         const std::uint32_t rows = std::clamp<std::uint32_t>(threads * kTasksPerThread / columns, 1, std::max(1u, blocks / 4));
-        const std::uint32_t step = (blocks + rows - 1) / rows;
         run(std::size_t{columns} * rows, std::uint64_t{w.rows} * w.columns * tokens, [&](std::size_t i, unsigned) {
-            const auto c = static_cast<std::uint32_t>(i / rows), r = static_cast<std::uint32_t>(i % rows);
-            body({std::size_t{c} * panels, std::min<std::size_t>(w.panels, std::size_t{c + 1} * panels), std::min(blocks, r * step), std::min(blocks, (r + 1) * step)});
+            const std::uint64_t c = i / rows, r = i % rows;
+            // Even starts: pairs of panels share their activations' registers.
+            const auto panel = [&](std::uint64_t at) { return at == columns ? w.panels : w.panels * at / columns / 2 * 2; };
+            const auto block = [&](std::uint64_t at) { return static_cast<std::uint32_t>(blocks * at / rows); };
+            body({panel(c), panel(c + 1), block(r), block(r + 1)});
         });
     }
     /// Panels in chunks of about `chunk`, smaller where that leaves threads without work.

@@ -84,6 +84,7 @@ void block(const Panels& w, const Operands& o, float* y, std::size_t ldy) {
     }
     const std::uint8_t* p[P];
     for (int a = 0; a < P; ++a) p[a] = w.panel(o.panel + static_cast<std::size_t>(a)) + o.group * (kGrouped ? w.group_bytes() : 0);
+    const std::uint8_t* const start = w.panel(o.panel);
     const std::size_t length = kGrouped ? w.group_padded : w.padded;
     const std::int8_t* x = o.codes + o.group * (length / 4) * kX;
     for (std::size_t g = o.group; g < o.group_end; ++g) {
@@ -105,6 +106,8 @@ void block(const Panels& w, const Operands& o, float* y, std::size_t ldy) {
                 }
             }
         }
+        // Beyond the end of a panel lies one that another stream reads: this stream goes on P panels further.
+        const std::size_t ahead = kPrefetch + (static_cast<std::size_t>(p[0] - start) + kPrefetch < w.panel_bytes ? 0 : (P - 1) * w.panel_bytes);
         for (std::size_t c = 0; c < length; c += 4 * kHalves, x += kX * kHalves) {
             const auto multiply = [&](int a, int half, int t, const __m512i v) {
                 _Pragma("GCC unroll 2") for (int h = 0; h < Parts; ++h) {
@@ -113,7 +116,7 @@ void block(const Panels& w, const Operands& o, float* y, std::size_t ldy) {
             };
             if constexpr (kFew) {
                 _Pragma("GCC unroll 8") for (int a = 0; a < P; ++a) {
-                    if constexpr (P > 2) _mm_prefetch(reinterpret_cast<const char*>(p[a] + kPrefetch), _MM_HINT_T0);
+                    if constexpr (P > 2) _mm_prefetch(reinterpret_cast<const char*>(p[a] + ahead), _MM_HINT_T0);
                     __m512i v[kHalves];
                     load_codes<C>(p[a], v);
                     p[a] += 64;
@@ -151,25 +154,22 @@ void block(const Panels& w, const Operands& o, float* y, std::size_t ldy) {
     }
 }
 
+template <Codes C, int Parts, int P, int T>
+void block_of(std::size_t count, const Panels& w, const Operands& o, float* y, std::size_t ldy) {
+    if (count == P) return block<C, Parts, P, T>(w, o, y, ldy);
+    if constexpr (P > 1) block_of<C, Parts, P - 1, T>(count, w, o, y, ldy);
+}
+
 template <Codes C, int Parts, int T>
 void panels_of(const Panels& w, std::size_t first, std::size_t last, Operands o, float* y, std::size_t ldy) {
     // Few tokens: as many panels at once as registers allow, each an address stream. Many: the activations are the stream.
-    constexpr int kWide = T * Parts <= 2 ? 8 : T * Parts <= 4 ? 4 : T * Parts <= 12 ? 2 : 1;
-    for (; first + kWide <= last; first += kWide) {
+    constexpr std::size_t kWide = T * Parts <= 2 ? 8 : T * Parts <= 4 ? 4 : T * Parts <= 12 ? 2 : 1;
+    while (first < last) {
+        // What is left is split evenly: nine panels are five and four, not eight and a lonely one.
+        const std::size_t left = last - first, count = left < 2 * kWide ? (left > kWide ? (left + 1) / 2 : left) : kWide;
         o.panel = first;
-        block<C, Parts, kWide, T>(w, o, y, ldy);
-    }
-    if constexpr (kWide > 2) {
-        for (; first + 2 <= last; first += 2) {
-            o.panel = first;
-            block<C, Parts, 2, T>(w, o, y, ldy);
-        }
-    }
-    if constexpr (kWide > 1) {
-        for (; first < last; ++first) {
-            o.panel = first;
-            block<C, Parts, 1, T>(w, o, y, ldy);
-        }
+        block_of<C, Parts, kWide, T>(count, w, o, y, ldy);
+        first += count;
     }
 }
 
