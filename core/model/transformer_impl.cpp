@@ -128,12 +128,25 @@ Status Transformer::Impl::block(DecoderLayer& layer, std::span<const std::uint32
         backend.linear(*linear.packed, x.data(), tokens, y.data());
         return {};
     };
+    // Linear layers of the same input, `normed`, at once where nobody looks on.
+    const auto apply_all = [&](std::initializer_list<std::pair<Projection, compute::Buffer*>> parts) -> Status {
+        std::vector<compute::LinearProduct> products;
+        for (const auto& [p, to] : parts) {
+            if (observer || !until.empty()) {
+                TENPAK_RETURN_IF_ERROR(apply(p, normed, *to));
+                if (ended) return {};
+                continue;
+            }
+            TENPAK_RETURN_IF_ERROR(to->reserve(std::size_t{tokens} * layer.linears[p].n));
+            products.push_back({layer.linears[p].packed.get(), to->data()});
+        }
+        if (!products.empty()) backend.linear_all(products, normed.data(), tokens);
+        return {};
+    };
     TENPAK_RETURN_IF_ERROR(normed.reserve(count));
     backend.rms_norm(hidden.data(), layer.input_norm.weight.data(), c.rms_eps, tokens, c.hidden, normed.data(), false);
-    for (const auto& [p, to] : {std::pair{kQ, &q}, {kK, &k}, {kV, &v}}) {
-        TENPAK_RETURN_IF_ERROR(apply(p, normed, *to));
-        if (ended) return {};
-    }
+    TENPAK_RETURN_IF_ERROR(apply_all({{kQ, &q}, {kK, &k}, {kV, &v}}));
+    if (ended) return {};
     backend.rope(q.data(), positions, {c.heads, c.head_dim, c.head_dim, q_dim, c.attention_factor}, inv_freq.data());
     backend.rope(k.data(), positions, {c.kv_heads, c.head_dim, c.head_dim, kv_dim, c.attention_factor}, inv_freq.data());
 
@@ -157,10 +170,8 @@ Status Transformer::Impl::block(DecoderLayer& layer, std::span<const std::uint32
     backend.add(hidden.data(), projected.data(), count);
 
     backend.rms_norm(hidden.data(), layer.post_norm.weight.data(), c.rms_eps, tokens, c.hidden, normed.data(), false);
-    for (const auto& [p, to] : {std::pair{kGate, &gate}, {kUp, &up}}) {
-        TENPAK_RETURN_IF_ERROR(apply(p, normed, *to));
-        if (ended) return {};
-    }
+    TENPAK_RETURN_IF_ERROR(apply_all({{kGate, &gate}, {kUp, &up}}));
+    if (ended) return {};
     backend.activation_mul(compute::Activation::kSilu, gate.data(), up.data(), std::size_t{tokens} * c.intermediate, gate.data());
     TENPAK_RETURN_IF_ERROR(apply(kDown, gate, projected));
     if (!ended) backend.add(hidden.data(), projected.data(), count);

@@ -81,13 +81,21 @@ class CpuBackend final : public Backend {
     }
 
     void linear(const PackedLinear& packed, const float* x, std::uint32_t tokens, float* y) override {
-        const auto& w = static_cast<const Panels&>(packed);
-        // Packed activations of so many tokens fit the last-level cache beside the weights on their way.
-        const bool blocks = uses_integers(w) || uses_bf16(w, tokens);
-        const std::uint32_t chunk = blocks ? 43 * kTokenBlock : std::max<std::uint32_t>(96, (1u << 20) / 4 / w.padded / 12 * 12);
-        for (std::uint32_t t = 0; t < tokens; t += chunk) {
-            linear_chunk(w, x + std::size_t{t} * w.columns, std::min(chunk, tokens - t), y + std::size_t{t} * w.rows);
+        const Product p{static_cast<const Panels*>(&packed), y};
+        linear_chunks({&p, 1}, x, tokens);
+    }
+    void linear_all(std::span<const LinearProduct> products, const float* x, std::uint32_t tokens) override {
+        Product list[kMaxProducts];
+        std::size_t count = 0;
+        for (const LinearProduct& p : products) {
+            const auto* w = static_cast<const Panels*>(p.weight);
+            if (count == kMaxProducts || (count > 0 && !same_activations(*list[0].w, *w))) {
+                linear_chunks({list, count}, x, tokens);
+                count = 0;
+            }
+            list[count++] = {w, p.y};
         }
+        if (count > 0) linear_chunks({list, count}, x, tokens);
     }
 
     void rms_norm(const float* x, const float* weight, float eps, std::uint32_t tokens, std::uint32_t dim, float* y, bool unit_offset) override {
@@ -115,7 +123,7 @@ class CpuBackend final : public Backend {
             const std::uint32_t tokens = jobs[j].tokens;
             positions = std::max(positions, jobs[j].first + tokens);
             const std::uint32_t seen = shape.window == 0 ? positions : std::min(positions, shape.window + kQueryBlock);
-            work += std::uint64_t{tokens} * std::min(seen, jobs[j].first + tokens) * shape.heads * shape.head_dim;
+            work += std::uint64_t{4} * tokens * std::min(seen, jobs[j].first + tokens) * shape.heads * shape.head_dim;  // keys and values come from memory
             for (std::uint32_t h = 0; h < shape.kv_heads; ++h) {
                 // The longest tasks first: the threads finish together.
                 for (std::uint32_t end = tokens; end > 0; end -= std::min(end, kQueryBlock)) {
@@ -150,41 +158,58 @@ class CpuBackend final : public Backend {
     }
 
    private:
-    void linear_chunk(const Panels& w, const float* x, std::uint32_t tokens, float* y) {
+    static constexpr std::size_t kMaxProducts = 4;  // that are computed as one
+    struct Product {
+        const Panels* w;
+        float* y;
+    };
+    /// Whether activations packed for one weight are those of the other.
+    static bool same_activations(const Panels& a, const Panels& b) {
+        return a.format == b.format && a.columns == b.columns && a.padded == b.padded && a.groups == b.groups && a.symmetric == b.symmetric;
+    }
+    void linear_chunks(std::span<const Product> products, const float* x, std::uint32_t tokens) {
+        const Panels& w = *products[0].w;
+        // Packed activations of so many tokens fit the last-level cache beside the weights on their way.
+        const bool blocks = uses_integers(w) || uses_bf16(w, tokens);
+        const std::uint32_t chunk = blocks ? 43 * kTokenBlock : std::max<std::uint32_t>(96, (1u << 20) / 4 / w.padded / 12 * 12);
+        for (std::uint32_t t = 0; t < tokens; t += chunk) {
+            Product part[kMaxProducts];
+            for (std::size_t i = 0; i < products.size(); ++i) part[i] = {products[i].w, products[i].y + std::size_t{t} * products[i].w->rows};
+            linear_chunk({part, products.size()}, x + std::size_t{t} * w.columns, std::min(chunk, tokens - t));
+        }
+    }
+    void linear_chunk(std::span<const Product> products, const float* x, std::uint32_t tokens) {
+        const Panels& w = *products[0].w;
         const std::size_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock;
         if (uses_integers(w)) {
             const unsigned parts = parts_of(w, tokens);
             const IntegerBlocks packed = integers_.prepare(w, tokens, parts);
             run(blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, unsigned) { integers_.fill(kernels_, w, x, tokens, parts, b); });
-            run_tiles(w, tokens, [&](const Tile& tile) { kernels_.integer(w, tile, packed, parts, y, w.rows); });
-            return;
-        }
-        if (uses_bf16(w, tokens)) {
+            run_tiles(products, tokens, [&](const Product& p, const Tile& tile) { kernels_.integer(*p.w, tile, packed, parts, p.y, p.w->rows); });
+        } else if (uses_bf16(w, tokens)) {
             const Bf16Blocks packed = bf16_.prepare(w, tokens);
             run(blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, unsigned) { bf16_.fill(kernels_, w, x, tokens, b); });
-            run_tiles(w, tokens, [&](const Tile& tile) { kernels_.bf16(w, tile, packed, y, w.rows); });
-            return;
-        }
-        if (w.format == WeightFormat::kInt8Channel) {
+            run_tiles(products, tokens, [&](const Product& p, const Tile& tile) { kernels_.bf16(*p.w, tile, packed, p.y, p.w->rows); });
+        } else if (w.format == WeightFormat::kInt8Channel) {
             const Int8Rows rows = int8_rows_.prepare(w, tokens);
             split(tokens, w.columns * 2ull, [&](std::size_t t) { int8_rows_.row(w, x, t); });
-            run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.int8(w, first, last, rows, tokens, y, w.rows); });
-            return;
-        }
-        if (tokens <= kSmallTokens) {
+            run_tiles(products, 1, [&](const Product& p, const Tile& tile) { kernels_.int8(*p.w, tile.first, tile.last, rows, tokens, p.y, p.w->rows); });
+        } else if (tokens <= kSmallTokens) {
             const float* prepared = padded_.prepare(w, x, tokens);
-            run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.small(w, first, last, prepared, tokens, y, w.rows); });
-            return;
+            run_tiles(products, 1, [&](const Product& p, const Tile& tile) { kernels_.small(*p.w, tile.first, tile.last, prepared, tokens, p.y, p.w->rows); });
+        } else {
+            const std::uint32_t block = kernels_.block_tokens;
+            const float* prepared = interleaved_.prepare(w, tokens, block);
+            run((tokens + block - 1) / block, std::uint64_t{tokens} * w.columns, [&](std::size_t i, unsigned) {
+                interleaved_.fill(w, x, tokens, static_cast<std::uint32_t>(i) * block, block);
+            });
+            for (auto& s : scratch_) s.resize(std::size_t{w.padded} * kLanes * 2);
+            for (const Product& p : products) {
+                run((p.w->panels + 1) / 2, std::uint64_t{p.w->rows} * w.columns * tokens, [&](std::size_t i, unsigned worker) {
+                    kernels_.large(*p.w, 2 * i, std::min<std::size_t>(p.w->panels, 2 * i + 2), prepared, tokens, p.y, p.w->rows, scratch_[worker].data());
+                });
+            }
         }
-        const std::uint32_t block = kernels_.block_tokens;
-        const float* prepared = interleaved_.prepare(w, tokens, block);
-        run((tokens + block - 1) / block, std::uint64_t{tokens} * w.columns, [&](std::size_t i, unsigned) {
-            interleaved_.fill(w, x, tokens, static_cast<std::uint32_t>(i) * block, block);
-        });
-        for (auto& s : scratch_) s.resize(std::size_t{w.padded} * kLanes * 2);
-        run_panels(w, tokens, 2, [&](std::size_t first, std::size_t last, unsigned worker) {
-            kernels_.large(w, first, last, prepared, tokens, y, w.rows, scratch_[worker].data());
-        });
     }
     bool uses_integers(const Panels& w) const {
         return kernels_.integer != nullptr && (w.format == WeightFormat::kInt8Channel || (w.grouped() && w.group_padded <= kMaxIntegerGroup));
@@ -208,30 +233,39 @@ class CpuBackend final : public Backend {
             pool_.parallel_for(tasks, std::ref(body));
         }
     }
-    /// Tiles of a product over packed blocks of tokens: small enough that the threads finish together, and that the
-    /// weights of one stay in the second-level cache while the blocks go by.
+    /// Tiles of products of the same activations: small enough that the threads finish together, and that the weights of
+    /// one stay in the second-level cache while the blocks of tokens go by.
     template <class Body>
-    void run_tiles(const Panels& w, std::uint32_t tokens, const Body& body) {
-        constexpr std::uint32_t kPanels = 16, kTasksPerThread = 4, kFewest = 6;
+    void run_tiles(std::span<const Product> products, std::uint32_t tokens, const Body& body) {
+        constexpr std::uint32_t kPanels = 16, kTasksPerThread = 4, kFewest = 4;
         const std::uint32_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock, threads = pool_.size();
-        std::uint32_t columns = (w.panels + kPanels - 1) / kPanels;
-        if (columns < threads * kTasksPerThread) columns = std::min((columns + threads - 1) / threads * threads, std::max(1u, w.panels / kFewest));
-        const std::uint32_t rows = std::clamp<std::uint32_t>(threads * kTasksPerThread / columns, 1, std::max(1u, blocks / 4));
-        run(std::size_t{columns} * rows, std::uint64_t{w.rows} * w.columns * tokens, [&](std::size_t i, unsigned) {
-            const std::uint64_t c = i / rows, r = i % rows;
+        struct Grid {
+            std::size_t columns, rows, end;  // end: of its tasks
+        } grids[kMaxProducts];
+        std::size_t tasks = 0, panels = 0;
+        std::uint64_t work = 0;
+        for (const Product& p : products) panels += p.w->panels;
+        for (std::size_t i = 0; i < products.size(); ++i) {
+            const Panels& w = *products[i].w;
+            std::size_t columns = (w.panels + kPanels - 1) / kPanels;
+            if (panels < std::size_t{threads} * kTasksPerThread * kPanels) {
+                columns = std::max<std::size_t>(1, blocks == 1 ? w.panels / kFewest : std::min<std::size_t>((columns + threads - 1) / threads * threads, w.panels / kFewest));
+            }
+            const std::size_t rows = std::clamp<std::size_t>(threads * kTasksPerThread * w.panels / panels / columns, 1, std::max(1u, blocks / 4));
+            tasks += columns * rows;
+            grids[i] = {columns, rows, tasks};
+            work += std::uint64_t{w.rows} * w.columns * tokens;
+        }
+        run(tasks, work, [&](std::size_t task, unsigned) {
+            std::size_t i = 0, begin = 0;
+            while (task >= grids[i].end) begin = grids[i++].end;
+            const Grid& g = grids[i];
+            const Panels& w = *products[i].w;
+            const std::size_t c = (task - begin) / g.rows, r = (task - begin) % g.rows;
             // Even starts: pairs of panels share their activations' registers.
-            const auto panel = [&](std::uint64_t at) { return at == columns ? w.panels : w.panels * at / columns / 2 * 2; };
-            const auto block = [&](std::uint64_t at) { return static_cast<std::uint32_t>(blocks * at / rows); };
-            body({panel(c), panel(c + 1), block(r), block(r + 1)});
-        });
-    }
-    /// Panels in chunks of about `chunk`, smaller where that leaves threads without work.
-    template <class Body>
-    void run_panels(const Panels& w, std::uint32_t tokens, std::size_t chunk, const Body& body) {
-        while (chunk > 1 && w.panels < chunk * pool_.size()) chunk /= 2;
-        const std::size_t tasks = (w.panels + chunk - 1) / chunk;
-        run(tasks, std::uint64_t{w.rows} * w.columns * tokens, [&](std::size_t i, unsigned worker) {
-            body(i * chunk, std::min<std::size_t>(w.panels, (i + 1) * chunk), worker);
+            const auto panel = [&](std::size_t at) { return at == g.columns ? w.panels : w.panels * at / g.columns / 2 * 2; };
+            const auto block = [&](std::size_t at) { return static_cast<std::uint32_t>(blocks * at / g.rows); };
+            body(products[i], {panel(c), panel(c + 1), block(r), block(r + 1)});
         });
     }
     template <class Body>

@@ -63,6 +63,7 @@ struct Operands {
     const std::int32_t* offsets;
     std::size_t panel;
     std::size_t group, group_end;  // the products of these are added up; the first group also starts the sum
+    bool more;                     // panels follow behind these
 };
 
 template <Codes C, int Parts, int P, int T>
@@ -106,8 +107,9 @@ void block(const Panels& w, const Operands& o, float* y, std::size_t ldy) {
                 }
             }
         }
-        // Beyond the end of a panel lies one that another stream reads: this stream goes on P panels further.
-        const std::size_t ahead = kPrefetch + (static_cast<std::size_t>(p[0] - start) + kPrefetch < w.panel_bytes ? 0 : (P - 1) * w.panel_bytes);
+        // Beyond the end of a panel lies one that another stream reads: this stream goes on P panels further, if at all.
+        const bool within = static_cast<std::size_t>(p[0] - start) + kPrefetch < w.panel_bytes;
+        const std::size_t ahead = within ? kPrefetch : o.more ? kPrefetch + (P - 1) * w.panel_bytes : 0;
         for (std::size_t c = 0; c < length; c += 4 * kHalves, x += kX * kHalves) {
             const auto multiply = [&](int a, int half, int t, const __m512i v) {
                 _Pragma("GCC unroll 2") for (int h = 0; h < Parts; ++h) {
@@ -164,10 +166,16 @@ template <Codes C, int Parts, int T>
 void panels_of(const Panels& w, std::size_t first, std::size_t last, Operands o, float* y, std::size_t ldy) {
     // Few tokens: as many panels at once as registers allow, each an address stream. Many: the activations are the stream.
     constexpr std::size_t kWide = T * Parts <= 2 ? 8 : T * Parts <= 4 ? 4 : T * Parts <= 12 ? 2 : 1;
+    if constexpr (T * Parts <= 4) {  // the streams' beginnings, which nothing has asked for yet
+        for (std::size_t a = 0; a < std::min<std::size_t>(kWide, last - first); ++a) {
+            for (std::size_t i = 0; i < std::min<std::size_t>(kPrefetch, w.panel_bytes); i += 64) _mm_prefetch(reinterpret_cast<const char*>(w.panel(first + a) + i), _MM_HINT_T0);
+        }
+    }
     while (first < last) {
         // What is left is split evenly: nine panels are five and four, not eight and a lonely one.
         const std::size_t left = last - first, count = left < 2 * kWide ? (left > kWide ? (left + 1) / 2 : left) : kWide;
         o.panel = first;
+        o.more = first + count < last;
         block_of<C, Parts, kWide, T>(count, w, o, y, ldy);
         first += count;
     }
@@ -189,7 +197,7 @@ void product(const Panels& w, const Tile& tile, const IntegerBlocks& x, float* y
         for (std::uint32_t b = tile.block; b < tile.block_end; ++b) {
             const std::size_t token = std::size_t{b} * kTokenBlock;
             const Operands o = {x.codes + token * w.padded * Parts, x.scales + token * w.groups, x.offsets + token * w.groups * Parts, 0, g,
-                                std::min<std::size_t>(g + step, w.groups)};
+                                std::min<std::size_t>(g + step, w.groups), false};
             tokens_of<C, Parts, kTokenBlock>(static_cast<std::uint32_t>(std::min<std::size_t>(kTokenBlock, x.tokens - token)), w, tile, o, y + token * ldy, ldy);
         }
     }
