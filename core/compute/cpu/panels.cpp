@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/compute/cpu/panels.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -83,6 +85,15 @@ void pack_grouped(const LinearWeight& w, Panels& out, std::size_t p) {
 }
 
 }  // namespace
+
+void* allocate_aligned(std::size_t bytes) {
+    constexpr std::size_t kHuge = 2u << 20;
+    if (bytes < 2 * kHuge) return std::aligned_alloc(64, bytes);
+    void* p = std::aligned_alloc(kHuge, (bytes + kHuge - 1) / kHuge * kHuge);
+    // Only the huge pages that are filled: the rest of the last one would be memory for nothing.
+    if (p != nullptr) madvise(p, bytes / kHuge * kHuge, MADV_HUGEPAGE);
+    return p;
+}
 
 bool Panels::read_row(std::uint32_t index, float* out) const {
     if (index >= rows || !(format == WeightFormat::kF32 || format == WeightFormat::kBF16 || format == WeightFormat::kF16)) return false;

@@ -29,6 +29,9 @@ namespace tenpak::compute::cpu {
 
 inline constexpr std::uint32_t kLanes = 16;  ///< output rows a panel
 
+/// On a cache line boundary; large blocks in huge pages where the system grants them. To be freed by std::free.
+void* allocate_aligned(std::size_t bytes);
+
 /// Memory on a cache line boundary, not initialized. Empty when the system has none left.
 template <class T>
 class AlignedBuffer {
@@ -37,7 +40,7 @@ class AlignedBuffer {
     bool resize(std::size_t count) {
         if (count <= size_) return true;
         const std::size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
-        data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
+        data_.reset(static_cast<T*>(allocate_aligned(bytes)));
         size_ = data_ ? count : 0;
         return data_ != nullptr;
     }
