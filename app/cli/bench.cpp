@@ -14,7 +14,7 @@ namespace tenpak::cli {
 namespace {
 
 struct Options {
-    std::string model, base, device, candidate, calibration, versus;
+    std::string model, base, device, candidate, calibration, versus, activations;
     unsigned prompt = 128, generate = 0, samples = 300, threads = 0, pairs = 12;
     std::vector<unsigned> batches;
 };
@@ -69,7 +69,7 @@ Result<int> compare(const Context& ctx, const Options& o, RunnableModel& m) {
     if (quant::find_candidate(o.versus).ok()) {
         TENPAK_ASSIGN(second, load_candidate(ctx, o, m, o.versus));
     } else if (std::filesystem::exists(o.versus, ec)) {
-        TENPAK_ASSIGN(other, load_runnable(ctx, o.versus, o.base, o.device, o.threads));
+        TENPAK_ASSIGN(other, load_runnable(ctx, o.versus, o.base, o.device, o.threads, o.activations));
         second = std::move(other.transformer);
     } else {
         return make_error(ErrorCode::kInvalidArgument, "\"" + o.versus + "\" is neither a candidate nor a model", {}, "Name one with --versus, such as fp16 or a folder");
@@ -100,7 +100,7 @@ Result<int> compare(const Context& ctx, const Options& o, RunnableModel& m) {
 
 Result<int> run(const Context& ctx, const Options& o) {
     const bool candidate = !o.candidate.empty() && o.candidate != "fp16";
-    TENPAK_ASSIGN(RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads));
+    TENPAK_ASSIGN(RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads, o.activations));
     if (candidate) {
         m.transformer.reset();  // two copies of the model would be needed otherwise
         TENPAK_ASSIGN(m.transformer, load_candidate(ctx, o, m, o.candidate));
@@ -144,6 +144,7 @@ void add_bench(CLI::App& app, Context& ctx) {
     cmd->add_option("--batch", o->batches, "Sequences at once; a list \"1,4,16\" measures each")->delimiter(',')->check(CLI::Range(1u, 1024u));
     cmd->add_option("--device", o->device, "cpu");
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
+    add_activations_option(*cmd, o->activations);
     cmd->callback([&ctx, o] { ctx.run = [&ctx, o] { return run(ctx, *o); }; });
 }
 

@@ -11,7 +11,7 @@ namespace tenpak::cli {
 namespace {
 
 struct Options {
-    std::string model, base, text, device, reference, save_reference, tasks, convention;
+    std::string model, base, text, device, reference, save_reference, tasks, convention, activations;
     unsigned context = 0, samples = 0, threads = 0, stride = 0, task_samples = 0;
 };
 
@@ -154,10 +154,10 @@ Status check(const Options& o) {
 
 Result<int> run(const Context& ctx, const Options& o) {
     TENPAK_RETURN_IF_ERROR(check(o));
-    TENPAK_ASSIGN(const RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads));
+    TENPAK_ASSIGN(const RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads, o.activations));
     std::optional<RunnableModel> reference;
     if (!o.reference.empty() && !evaluate::is_reference_log(o.reference)) {
-        TENPAK_ASSIGN(reference, load_runnable(ctx, o.reference, o.base, o.device, o.threads));
+        TENPAK_ASSIGN(reference, load_runnable(ctx, o.reference, o.base, o.device, o.threads, o.activations));
     }
     Measured r;
     const auto with_place = [](Status s, const std::string& where) -> Status {
@@ -190,6 +190,7 @@ void add_eval(CLI::App& app, Context& ctx) {
     cmd->add_option("--task-samples", o->task_samples, "Items to score, evenly spread (default: all)")->check(CLI::PositiveNumber);
     cmd->add_option("--device", o->device, "cpu");
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
+    add_activations_option(*cmd, o->activations);
     cmd->callback([&ctx, o] { ctx.run = [&ctx, o] { return run(ctx, *o); }; });
 }
 

@@ -9,21 +9,27 @@
 
 namespace tenpak::cli {
 
-Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device, unsigned threads) {
+Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device, unsigned threads, const std::string& activations) {
     if (!device.empty() && device != "cpu") {
         return make_error(ErrorCode::kUnsupported, "device \"" + device + "\" cannot run models yet", {}, "Use --device cpu");
     }
-    return compute::make_cpu_backend(threads);
+    return compute::make_cpu_backend(compute::CpuOptions{threads, activations == "native" ? compute::Activations::kNative : compute::Activations::kExact});
 }
 
-Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads) {
+Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads,
+                                    const std::string& activations) {
     RunnableModel m;
-    TENPAK_ASSIGN(m.backend, make_backend(device, threads));
+    TENPAK_ASSIGN(m.backend, make_backend(device, threads, activations));
     TENPAK_ASSIGN(m.source, open_model(path, base));
     // A directory in compressed-tensors layout runs from its packed weights.
     TENPAK_ASSIGN(const auto overrides, quant::import_quantized(*m.source, ctx.job));
     TENPAK_ASSIGN(m.transformer, model::Transformer::load(m.source, overrides, *m.backend, {}, ctx.job));
     return m;
+}
+
+void add_activations_option(CLI::App& command, std::string& value) {
+    command.add_option("--activations", value, "exact: as the model defines; native: rounded to what the CPU multiplies fastest (bf16, int8)")
+        ->check(CLI::IsMember({"exact", "native"}));
 }
 
 Result<std::vector<model::Token>> read_tokens(const ModelSource& source, const std::string& text_file) {

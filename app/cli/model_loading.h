@@ -16,10 +16,13 @@ struct RunnableModel {
     std::unique_ptr<compute::Backend> backend;
     std::unique_ptr<model::Transformer> transformer;  ///< after backend: it must be destroyed first
 };
-/// `base`: needed by a .tnpk that holds a delta. `device`: "cpu" or empty.
-Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads);
+/// `base`: needed by a .tnpk that holds a delta. `device`: "cpu" or empty. `activations`: "native", "exact" or empty (exact).
+Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads,
+                                    const std::string& activations = {});
 /// The backend for --device; kUnsupported for one that is not built in.
-Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device, unsigned threads);
+Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device, unsigned threads, const std::string& activations = {});
+/// --activations exact|native
+void add_activations_option(CLI::App& command, std::string& value);
 /// A text file in the tokens of the model's own tokenizer.
 Result<std::vector<model::Token>> read_tokens(const ModelSource& source, const std::string& text_file);
 

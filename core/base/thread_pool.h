@@ -2,6 +2,7 @@
 // Data-parallel loops over a fixed set of threads.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -13,17 +14,25 @@ namespace tenpak {
 /// Number of CPUs this process may use (affinity mask and cgroup quota respected), at least 1.
 unsigned usable_cpus();
 
+enum class Pinning : std::uint8_t {
+    kNone,
+    /// Each thread but the caller's on a physical core of its own, where the pool has as many threads as this process may
+    /// use cores (affinity mask and quota respected); otherwise as kNone.
+    kCores,
+};
+
 /// A fixed set of threads. parallel_for may be called from one thread at a time; calls do not nest.
 class ThreadPool {
    public:
-    explicit ThreadPool(unsigned threads = usable_cpus());
+    explicit ThreadPool(unsigned threads = usable_cpus(), Pinning pinning = Pinning::kNone);
     ~ThreadPool();
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
     unsigned size() const;
     /// Runs body(i, worker) for i in [0, n), worker in [0, size()). The caller's thread is worker 0. Returns when all
-    /// are done. body must not throw. Spins briefly before sleeping: fit for kernels of some microseconds.
+    /// are done. body must not throw. Spins before sleeping: fit for kernels of some microseconds. A thread that the
+    /// system does not run takes no task, the others do them.
     void parallel_for(std::size_t n, const std::function<void(std::size_t index, unsigned worker)>& body);
     /// As above, with errors: the first Error (by time) stops the rest and is returned; so does cancelling `ctx`.
     Status try_parallel_for(std::size_t n, const JobContext& ctx,

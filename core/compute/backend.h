@@ -29,6 +29,11 @@ class PackedLinear {
     }
 };
 
+struct LinearProduct {
+    const PackedLinear* weight = nullptr;
+    float* y = nullptr;  ///< [tokens][n]
+};
+
 /// Keys and values of one sequence in one layer: [position][kv_head][head_dim], fp32 in the backend's memory.
 struct KvView {
     float* keys = nullptr;
@@ -96,6 +101,10 @@ class Backend {
     virtual Result<std::unique_ptr<PackedLinear>> make_linear(const LinearWeight& weight) = 0;
     /// y[tokens][n] = x[tokens][k] W^T (+ bias).
     virtual void linear(const PackedLinear& w, const float* x, std::uint32_t tokens, float* y) = 0;
+    /// Several products of the same x (q, k and v; gate and up), which a backend may compute as one. Same results.
+    virtual void linear_all(std::span<const LinearProduct> products, const float* x, std::uint32_t tokens) {
+        for (const LinearProduct& p : products) linear(*p.weight, x, tokens, p.y);
+    }
     /// y = x / sqrt(mean(x^2) + eps) * weight, per token; 1 + weight where `unit_offset` (Gemma). x and y may be the same.
     virtual void rms_norm(const float* x, const float* weight, float eps, std::uint32_t tokens, std::uint32_t dim, float* y, bool unit_offset) = 0;
     /// y = (x - mean) / sqrt(variance + eps) * weight + bias, per token; `bias` may be null. x and y may be the same.

@@ -44,7 +44,7 @@ Result<double> read_bandwidth(unsigned threads, std::size_t bytes, int rounds) {
     };
     const std::unique_ptr<std::byte, Free> buffer(static_cast<std::byte*>(std::aligned_alloc(4096, (total + 4095) / 4096 * 4096)));
     if (!buffer) return make_error(ErrorCode::kOutOfMemory, "no memory to measure bandwidth with");
-    ThreadPool pool(threads);
+    ThreadPool pool(threads, Pinning::kCores);
     std::atomic<std::uint64_t> sink{0};
     pool.parallel_for(pool.size(), [&](std::size_t i, unsigned) { std::memset(buffer.get() + i * slice, 1, slice); });
     double best = 0;

@@ -101,12 +101,25 @@ Status Transformer::Impl::block(std::uint32_t index, const Batch& batch, const L
         backend.linear(*w.parts[p].packed, x.data(), tokens, y.data());
         return {};
     };
+    // Linear layers of the same input, `normed`, at once where nobody looks on.
+    const auto apply_all = [&](std::initializer_list<std::pair<Projection, compute::Buffer*>> parts) -> Status {
+        std::vector<compute::LinearProduct> products;
+        for (const auto& [p, to] : parts) {
+            if (observer || !until.empty()) {
+                TENPAK_RETURN_IF_ERROR(apply(p, normed, *to));
+                if (ended) return {};
+                continue;
+            }
+            TENPAK_RETURN_IF_ERROR(to->reserve(std::size_t{tokens} * layout.parts[p].rows.count));
+            products.push_back({w.parts[p].packed.get(), to->data()});
+        }
+        if (!products.empty()) backend.linear_all(products, normed.data(), tokens);
+        return {};
+    };
     TENPAK_RETURN_IF_ERROR(normed.reserve(count));
     norm(w.input, hidden, tokens, c.hidden, normed);
-    for (const auto& [p, to] : {std::pair{kQ, &q}, {kK, &k}, {kV, &v}}) {
-        TENPAK_RETURN_IF_ERROR(apply(p, normed, *to));
-        if (ended) return {};
-    }
+    TENPAK_RETURN_IF_ERROR(apply_all({{kQ, &q}, {kK, &k}, {kV, &v}}));
+    if (ended) return {};
     TENPAK_RETURN_IF_ERROR(attention(index, batch, w));
     TENPAK_RETURN_IF_ERROR(apply(kO, attended, projected));
     if (ended) return {};
@@ -118,9 +131,7 @@ Status Transformer::Impl::block(std::uint32_t index, const Batch& batch, const L
 
     const std::size_t inner = std::size_t{tokens} * c.intermediate;
     compute::Buffer& activated = c.gated ? gate : up;
-    if (c.gated) TENPAK_RETURN_IF_ERROR(apply(kGate, normed, gate));
-    if (ended) return {};
-    TENPAK_RETURN_IF_ERROR(apply(kUp, normed, up));
+    TENPAK_RETURN_IF_ERROR(c.gated ? apply_all({{kGate, &gate}, {kUp, &up}}) : apply(kUp, normed, up));
     if (ended) return {};
     if (c.gated) {
         backend.activation_mul(c.activation, gate.data(), up.data(), inner, gate.data());

@@ -70,18 +70,23 @@ void Int8Quantizer::row(const Panels& w, const float* x, std::size_t token) {
     scales_.data()[token] = top / 127.0f;
 }
 
-Int16Rows Int16Quantizer::prepare(const Panels& w, std::uint32_t tokens) {
-    const std::size_t codes = std::size_t{tokens} * w.padded, groups = std::size_t{tokens} * w.groups;
-    require(hi_, codes);
-    require(lo_, codes);
-    require(scales_, groups);
-    require(sums_, groups);
-    return {hi_.data(), lo_.data(), scales_.data(), sums_.data(), w.padded, w.groups};
+IntegerBlocks IntegerPacker::prepare(const Panels& w, std::uint32_t tokens, unsigned parts) {
+    const std::size_t groups = std::size_t{tokens} * w.groups;
+    return {require(codes_, std::size_t{tokens} * w.padded * parts), require(scales_, groups), require(offsets_, groups * parts), tokens};
 }
 
-void Int16Quantizer::row(const Kernels& kernels, const Panels& w, const float* x, std::size_t token) {
-    kernels.quantize16(x + token * w.columns, w.groups, w.group, w.group_padded, hi_.data() + token * w.padded, lo_.data() + token * w.padded,
-                       scales_.data() + token * w.groups, sums_.data() + token * w.groups);
+void IntegerPacker::fill(const Kernels& kernels, const Panels& w, const float* x, std::uint32_t tokens, unsigned parts, std::size_t block) {
+    const std::size_t token = block * kTokenBlock;
+    const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(kTokenBlock, tokens - token));
+    kernels.pack_integers(w, x + token * w.columns, count, parts, codes_.data() + token * w.padded * parts, scales_.data() + token * w.groups,
+                          offsets_.data() + token * w.groups * parts);
+}
+
+Bf16Blocks Bf16Packer::prepare(const Panels& w, std::uint32_t tokens) { return {require(values_, std::size_t{tokens} * w.padded), tokens}; }
+
+void Bf16Packer::fill(const Kernels& kernels, const Panels& w, const float* x, std::uint32_t tokens, std::size_t block) {
+    const std::size_t token = block * kTokenBlock;
+    kernels.pack_bf16(w, x + token * w.columns, static_cast<std::uint32_t>(std::min<std::size_t>(kTokenBlock, tokens - token)), values_.data() + token * w.padded);
 }
 
 }  // namespace tenpak::compute::cpu

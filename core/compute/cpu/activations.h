@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Activations in the form a weight's kernel wants: padded rows, int8 rows. Buffers are kept between calls.
+// Activations in the form a weight's kernel wants: padded rows, int8 rows, packed blocks. Buffers are kept between calls.
 #pragma once
 #include "core/compute/cpu/kernels.h"
 
@@ -39,15 +39,27 @@ class Int8Quantizer {
     AlignedBuffer<float> scales_;
 };
 
-class Int16Quantizer {
+/// Room for blocks of packed activations; any thread fills any block (Kernels::pack_integers, pack_bf16).
+class IntegerPacker {
    public:
-    Int16Rows prepare(const Panels& w, std::uint32_t tokens);
-    void row(const Kernels& kernels, const Panels& w, const float* x, std::size_t token);
-    std::size_t bytes() const { return hi_.bytes() + lo_.bytes() + scales_.bytes() + sums_.bytes(); }
+    IntegerBlocks prepare(const Panels& w, std::uint32_t tokens, unsigned parts);
+    void fill(const Kernels& kernels, const Panels& w, const float* x, std::uint32_t tokens, unsigned parts, std::size_t block);
+    std::size_t bytes() const { return codes_.bytes() + scales_.bytes() + offsets_.bytes(); }
 
    private:
-    AlignedBuffer<std::int8_t> hi_, lo_;
-    AlignedBuffer<float> scales_, sums_;
+    AlignedBuffer<std::int8_t> codes_;
+    AlignedBuffer<float> scales_;
+    AlignedBuffer<std::int32_t> offsets_;
+};
+
+class Bf16Packer {
+   public:
+    Bf16Blocks prepare(const Panels& w, std::uint32_t tokens);
+    void fill(const Kernels& kernels, const Panels& w, const float* x, std::uint32_t tokens, std::size_t block);
+    std::size_t bytes() const { return values_.bytes(); }
+
+   private:
+    AlignedBuffer<std::uint16_t> values_;
 };
 
 }  // namespace tenpak::compute::cpu

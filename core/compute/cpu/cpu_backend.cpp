@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 
 #include "core/base/thread_pool.h"
 #include "core/compute/cpu/activations.h"
@@ -22,6 +23,7 @@ constexpr std::uint64_t kInlineWork = 64 * 1024;
 
 const Kernels& pick(const CpuFeatures& f) {
 #if defined(__x86_64__)
+    if (f.avx512_vnni && f.avx512_bf16) return kernels_bf16();
     if (f.avx512_vnni) return kernels_vnni();
     if (f.avx512) return kernels_avx512();
     if (f.avx2) return kernels_avx2();
@@ -32,8 +34,12 @@ const Kernels& pick(const CpuFeatures& f) {
 
 class CpuBackend final : public Backend {
    public:
-    CpuBackend(unsigned threads, const CpuFeatures& features)
-        : features_(features), kernels_(pick(features)), ops_(kernels_.elementwise), pool_(threads == 0 ? usable_cpus() : threads) {
+    CpuBackend(const CpuOptions& options, const CpuFeatures& features)
+        : features_(features),
+          native_(options.activations == Activations::kNative),
+          kernels_(pick(features)),
+          ops_(kernels_.elementwise),
+          pool_(options.threads == 0 ? usable_cpus() : options.threads, Pinning::kCores) {
         scratch_.resize(pool_.size());
     }
 
@@ -44,7 +50,7 @@ class CpuBackend final : public Backend {
     }
     unsigned threads() const override { return pool_.size(); }
     std::uint64_t workspace_bytes() const override {
-        std::uint64_t bytes = padded_.bytes() + interleaved_.bytes() + int8_rows_.bytes() + int16_rows_.bytes();
+        std::uint64_t bytes = padded_.bytes() + interleaved_.bytes() + int8_rows_.bytes() + integers_.bytes() + bf16_.bytes();
         for (const auto& s : scratch_) bytes += s.bytes();
         return bytes;
     }
@@ -67,10 +73,7 @@ class CpuBackend final : public Backend {
     Result<std::unique_ptr<PackedLinear>> make_linear(const LinearWeight& weight) override {
         try {
             TENPAK_ASSIGN(auto panels, pack_panels(weight, pool_));
-            panels->kernel_name = std::string(weight_format_name(weight.format)) +
-                                  (panels->grouped() ? " " + std::to_string(panels->group) : "") + " " +
-                                  (weight.format == WeightFormat::kInt8Channel || uses_int16(*panels) ? kernels_.name : kernels_.float_name) +
-                                  (uses_int16(*panels) ? ", 16-bit activations" : "");
+            panels->kernel_name = describe(*panels);
             return std::unique_ptr<PackedLinear>(std::move(panels));
         } catch (const std::bad_alloc&) {
             return make_error(ErrorCode::kOutOfMemory, "no memory to pack a weight");
@@ -78,12 +81,21 @@ class CpuBackend final : public Backend {
     }
 
     void linear(const PackedLinear& packed, const float* x, std::uint32_t tokens, float* y) override {
-        const auto& w = static_cast<const Panels&>(packed);
-        // As many tokens at a time as keep their activations in the second-level cache beside the panels.
-        const std::uint32_t chunk = std::max<std::uint32_t>(96, (1u << 20) / 4 / w.padded / 12 * 12);
-        for (std::uint32_t t = 0; t < tokens; t += chunk) {
-            linear_chunk(w, x + std::size_t{t} * w.columns, std::min(chunk, tokens - t), y + std::size_t{t} * w.rows);
+        const Product p{static_cast<const Panels*>(&packed), y};
+        linear_chunks({&p, 1}, x, tokens);
+    }
+    void linear_all(std::span<const LinearProduct> products, const float* x, std::uint32_t tokens) override {
+        Product list[kMaxProducts];
+        std::size_t count = 0;
+        for (const LinearProduct& p : products) {
+            const auto* w = static_cast<const Panels*>(p.weight);
+            if (count == kMaxProducts || (count > 0 && !same_activations(*list[0].w, *w))) {
+                linear_chunks({list, count}, x, tokens);
+                count = 0;
+            }
+            list[count++] = {w, p.y};
         }
+        if (count > 0) linear_chunks({list, count}, x, tokens);
     }
 
     void rms_norm(const float* x, const float* weight, float eps, std::uint32_t tokens, std::uint32_t dim, float* y, bool unit_offset) override {
@@ -111,7 +123,7 @@ class CpuBackend final : public Backend {
             const std::uint32_t tokens = jobs[j].tokens;
             positions = std::max(positions, jobs[j].first + tokens);
             const std::uint32_t seen = shape.window == 0 ? positions : std::min(positions, shape.window + kQueryBlock);
-            work += std::uint64_t{tokens} * std::min(seen, jobs[j].first + tokens) * shape.heads * shape.head_dim;
+            work += std::uint64_t{4} * tokens * std::min(seen, jobs[j].first + tokens) * shape.heads * shape.head_dim;  // keys and values come from memory
             for (std::uint32_t h = 0; h < shape.kv_heads; ++h) {
                 // The longest tasks first: the threads finish together.
                 for (std::uint32_t end = tokens; end > 0; end -= std::min(end, kQueryBlock)) {
@@ -146,51 +158,114 @@ class CpuBackend final : public Backend {
     }
 
    private:
-    void linear_chunk(const Panels& w, const float* x, std::uint32_t tokens, float* y) {
-        if (w.format == WeightFormat::kInt8Channel) {
+    static constexpr std::size_t kMaxProducts = 4;  // that are computed as one
+    struct Product {
+        const Panels* w;
+        float* y;
+    };
+    /// Whether activations packed for one weight are those of the other.
+    static bool same_activations(const Panels& a, const Panels& b) {
+        return a.format == b.format && a.columns == b.columns && a.padded == b.padded && a.groups == b.groups && a.symmetric == b.symmetric;
+    }
+    void linear_chunks(std::span<const Product> products, const float* x, std::uint32_t tokens) {
+        const Panels& w = *products[0].w;
+        // Packed activations of so many tokens fit the last-level cache beside the weights on their way.
+        const bool blocks = uses_integers(w) || uses_bf16(w, tokens);
+        const std::uint32_t chunk = blocks ? 43 * kTokenBlock : std::max<std::uint32_t>(96, (1u << 20) / 4 / w.padded / 12 * 12);
+        for (std::uint32_t t = 0; t < tokens; t += chunk) {
+            Product part[kMaxProducts];
+            for (std::size_t i = 0; i < products.size(); ++i) part[i] = {products[i].w, products[i].y + std::size_t{t} * products[i].w->rows};
+            linear_chunk({part, products.size()}, x + std::size_t{t} * w.columns, std::min(chunk, tokens - t));
+        }
+    }
+    void linear_chunk(std::span<const Product> products, const float* x, std::uint32_t tokens) {
+        const Panels& w = *products[0].w;
+        const std::size_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock;
+        if (uses_integers(w)) {
+            const unsigned parts = parts_of(w, tokens);
+            const IntegerBlocks packed = integers_.prepare(w, tokens, parts);
+            run(blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, unsigned) { integers_.fill(kernels_, w, x, tokens, parts, b); });
+            run_tiles(products, tokens, [&](const Product& p, const Tile& tile) { kernels_.integer(*p.w, tile, packed, parts, p.y, p.w->rows); });
+        } else if (uses_bf16(w, tokens)) {
+            const Bf16Blocks packed = bf16_.prepare(w, tokens);
+            run(blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, unsigned) { bf16_.fill(kernels_, w, x, tokens, b); });
+            run_tiles(products, tokens, [&](const Product& p, const Tile& tile) { kernels_.bf16(*p.w, tile, packed, p.y, p.w->rows); });
+        } else if (w.format == WeightFormat::kInt8Channel) {
             const Int8Rows rows = int8_rows_.prepare(w, tokens);
             split(tokens, w.columns * 2ull, [&](std::size_t t) { int8_rows_.row(w, x, t); });
-            run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.int8(w, first, last, rows, tokens, y, w.rows); });
-            return;
-        }
-        if (uses_int16(w)) {
-            const Int16Rows rows = int16_rows_.prepare(w, tokens);
-            split(tokens, w.columns * 2ull, [&](std::size_t t) { int16_rows_.row(kernels_, w, x, t); });
-            run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.grouped(w, first, last, rows, tokens, y, w.rows); });
-            return;
-        }
-        if (tokens <= kSmallTokens) {
+            run_tiles(products, 1, [&](const Product& p, const Tile& tile) { kernels_.int8(*p.w, tile.first, tile.last, rows, tokens, p.y, p.w->rows); });
+        } else if (tokens <= kSmallTokens) {
             const float* prepared = padded_.prepare(w, x, tokens);
-            run_panels(w, tokens, 8, [&](std::size_t first, std::size_t last, unsigned) { kernels_.small(w, first, last, prepared, tokens, y, w.rows); });
-            return;
+            run_tiles(products, 1, [&](const Product& p, const Tile& tile) { kernels_.small(*p.w, tile.first, tile.last, prepared, tokens, p.y, p.w->rows); });
+        } else {
+            const std::uint32_t block = kernels_.block_tokens;
+            const float* prepared = interleaved_.prepare(w, tokens, block);
+            run((tokens + block - 1) / block, std::uint64_t{tokens} * w.columns, [&](std::size_t i, unsigned) {
+                interleaved_.fill(w, x, tokens, static_cast<std::uint32_t>(i) * block, block);
+            });
+            for (auto& s : scratch_) s.resize(std::size_t{w.padded} * kLanes * 2);
+            for (const Product& p : products) {
+                run((p.w->panels + 1) / 2, std::uint64_t{p.w->rows} * w.columns * tokens, [&](std::size_t i, unsigned worker) {
+                    kernels_.large(*p.w, 2 * i, std::min<std::size_t>(p.w->panels, 2 * i + 2), prepared, tokens, p.y, p.w->rows, scratch_[worker].data());
+                });
+            }
         }
-        const std::uint32_t block = kernels_.block_tokens;
-        const float* prepared = interleaved_.prepare(w, tokens, block);
-        run((tokens + block - 1) / block, std::uint64_t{tokens} * w.columns, [&](std::size_t i, unsigned) {
-            interleaved_.fill(w, x, tokens, static_cast<std::uint32_t>(i) * block, block);
-        });
-        for (auto& s : scratch_) s.resize(std::size_t{w.padded} * kLanes * 2);
-        run_panels(w, tokens, 2, [&](std::size_t first, std::size_t last, unsigned worker) {
-            kernels_.large(w, first, last, prepared, tokens, y, w.rows, scratch_[worker].data());
-        });
     }
-    bool uses_int16(const Panels& w) const { return w.grouped() && kernels_.grouped != nullptr && w.group_padded <= kMaxInt16Group; }
+    bool uses_integers(const Panels& w) const {
+        return kernels_.integer != nullptr && (w.format == WeightFormat::kInt8Channel || (w.grouped() && w.group_padded <= kMaxIntegerGroup));
+    }
+    unsigned parts_of(const Panels& w, std::uint32_t tokens) const { return w.format == WeightFormat::kInt8Channel || (native_ && tokens > 1) ? 1 : 2; }
+    bool uses_bf16(const Panels& w, std::uint32_t tokens) const { return native_ && tokens > 1 && kernels_.bf16 != nullptr && w.format == WeightFormat::kBF16; }
+    std::string describe(const Panels& w) const {
+        std::string s = weight_format_name(w.format);
+        if (w.grouped()) s += " " + std::to_string(w.group);
+        if (uses_bf16(w, 2)) return s + " AVX-512 BF16, bf16 activations (fp32 at batch 1)";
+        s += std::string(" ") + (w.format == WeightFormat::kInt8Channel || uses_integers(w) ? kernels_.name : kernels_.float_name);
+        if (w.format == WeightFormat::kInt8Channel || !uses_integers(w)) return s;
+        return s + (parts_of(w, 2) == 1 ? ", 8-bit activations (16-bit at batch 1)" : ", 16-bit activations");
+    }
 
     template <class Body>
     void run(std::size_t tasks, std::uint64_t work, const Body& body) {
         if (work < kInlineWork || tasks == 1) {
             for (std::size_t i = 0; i < tasks; ++i) body(i, 0);
         } else {
-            pool_.parallel_for(tasks, body);
+            pool_.parallel_for(tasks, std::ref(body));
         }
     }
-    /// Panels in chunks of about `chunk`, smaller where that leaves threads without work.
+    /// Tiles of products of the same activations: small enough that the threads finish together, and that the weights of
+    /// one stay in the second-level cache while the blocks of tokens go by.
     template <class Body>
-    void run_panels(const Panels& w, std::uint32_t tokens, std::size_t chunk, const Body& body) {
-        while (chunk > 1 && w.panels < chunk * pool_.size()) chunk /= 2;
-        const std::size_t tasks = (w.panels + chunk - 1) / chunk;
-        run(tasks, std::uint64_t{w.rows} * w.columns * tokens, [&](std::size_t i, unsigned worker) {
-            body(i * chunk, std::min<std::size_t>(w.panels, (i + 1) * chunk), worker);
+    void run_tiles(std::span<const Product> products, std::uint32_t tokens, const Body& body) {
+        constexpr std::uint32_t kPanels = 16, kTasksPerThread = 4, kFewest = 4;
+        const std::uint32_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock, threads = pool_.size();
+        struct Grid {
+            std::size_t columns, rows, end;  // end: of its tasks
+        } grids[kMaxProducts];
+        std::size_t tasks = 0, panels = 0;
+        std::uint64_t work = 0;
+        for (const Product& p : products) panels += p.w->panels;
+        for (std::size_t i = 0; i < products.size(); ++i) {
+            const Panels& w = *products[i].w;
+            std::size_t columns = (w.panels + kPanels - 1) / kPanels;
+            if (panels < std::size_t{threads} * kTasksPerThread * kPanels) {
+                columns = std::max<std::size_t>(1, blocks == 1 ? w.panels / kFewest : std::min<std::size_t>((columns + threads - 1) / threads * threads, w.panels / kFewest));
+            }
+            const std::size_t rows = std::clamp<std::size_t>(threads * kTasksPerThread * w.panels / panels / columns, 1, std::max(1u, blocks / 4));
+            tasks += columns * rows;
+            grids[i] = {columns, rows, tasks};
+            work += std::uint64_t{w.rows} * w.columns * tokens;
+        }
+        run(tasks, work, [&](std::size_t task, unsigned) {
+            std::size_t i = 0, begin = 0;
+            while (task >= grids[i].end) begin = grids[i++].end;
+            const Grid& g = grids[i];
+            const Panels& w = *products[i].w;
+            const std::size_t c = (task - begin) / g.rows, r = (task - begin) % g.rows;
+            // Even starts: pairs of panels share their activations' registers.
+            const auto panel = [&](std::size_t at) { return at == g.columns ? w.panels : w.panels * at / g.columns / 2 * 2; };
+            const auto block = [&](std::size_t at) { return static_cast<std::uint32_t>(blocks * at / g.rows); };
+            body(products[i], {panel(c), panel(c + 1), block(r), block(r + 1)});
         });
     }
     template <class Body>
@@ -207,13 +282,15 @@ class CpuBackend final : public Backend {
     }
 
     const CpuFeatures features_;
+    const bool native_;
     const Kernels& kernels_;
     const Elementwise& ops_;
     ThreadPool pool_;
     PaddedRows padded_;
     InterleavedRows interleaved_;
     Int8Quantizer int8_rows_;
-    Int16Quantizer int16_rows_;
+    IntegerPacker integers_;
+    Bf16Packer bf16_;
     RopeTables rope_;
     std::vector<AlignedBuffer<float>> scratch_;  // one a worker
 };
@@ -227,9 +304,8 @@ std::size_t attention_scratch(const AttentionShape& shape, std::uint32_t positio
 
 }  // namespace cpu
 
-std::unique_ptr<Backend> make_cpu_backend(unsigned threads, const CpuFeatures& use) {
-    return std::make_unique<cpu::CpuBackend>(threads, use);
-}
-std::unique_ptr<Backend> make_cpu_backend(unsigned threads) { return make_cpu_backend(threads, cpu_features()); }
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options, const CpuFeatures& use) { return std::make_unique<cpu::CpuBackend>(options, use); }
+std::unique_ptr<Backend> make_cpu_backend(unsigned threads, const CpuFeatures& use) { return make_cpu_backend(CpuOptions{threads, {}}, use); }
+std::unique_ptr<Backend> make_cpu_backend(unsigned threads) { return make_cpu_backend(CpuOptions{threads, {}}); }
 
 }  // namespace tenpak::compute

@@ -16,18 +16,28 @@ struct CpuFeatures {
 };
 const CpuFeatures& cpu_features();
 
-/// `threads` 0: usable_cpus(). Kernels are chosen at run time from cpu_features(); TENPAK_CPU=scalar|avx2|avx512|vnni in
-/// the environment limits them. Results do not depend on the number of threads.
-///
-/// Precision of linear(), with W exactly what the codes stand for (LinearWeight::dequantize) and sums in fp32:
-///   fp32             always W x in fp32 (the reference path)
-///   int8 per channel x is quantized per token to int8 (part of the format), sums are exact
-///   int4, int8 group x in 16-bit integers, one scale a token and group, on AVX-512 VNNI (error at most 1/65000 of the
-///                    group's largest value, less than rounding to bf16 makes); in fp32 on other levels
-///   bf16, fp16       x in fp32
-/// AMX is detected and named but not used yet.
+/// How linear() rounds activations. W is always exactly what the codes stand for (LinearWeight::dequantize), sums are
+/// fp32, and int8 per channel always quantizes activations per token to int8 (part of the format).
+enum class Activations : std::uint8_t {
+    /// fp32; 16-bit integers with one scale a token and group for int4 and int8 group on AVX-512 VNNI (error at most
+    /// 1/65000 of the group's largest value). What logits are compared with references in.
+    kExact,
+    /// From two tokens on what the hardware multiplies fastest, as llama.cpp and vLLM do: bf16 for bf16 weights where
+    /// there is AVX-512 BF16, int8 with one scale a token and group for int4 and int8 group where there is VNNI. One
+    /// token is computed as kExact is: reading the weights takes longer than that.
+    kNative,
+};
+
+struct CpuOptions {
+    unsigned threads = 0;  ///< 0: usable_cpus()
+    Activations activations = Activations::kExact;
+};
+
+/// Kernels are chosen at run time from cpu_features(); TENPAK_CPU=scalar|avx2|avx512|vnni in the environment limits them.
+/// Results do not depend on the number of threads. PackedLinear::kernel() names what runs and the activations' precision.
+/// `use`: fewer instruction sets than there are (tests, comparisons); a subset of cpu_features().
+std::unique_ptr<Backend> make_cpu_backend(const CpuOptions& options, const CpuFeatures& use = cpu_features());
 std::unique_ptr<Backend> make_cpu_backend(unsigned threads = 0);
-/// The same with fewer instruction sets than there are (tests, comparisons). `use` must be a subset of cpu_features().
 std::unique_ptr<Backend> make_cpu_backend(unsigned threads, const CpuFeatures& use);
 
 }  // namespace tenpak::compute

@@ -17,18 +17,33 @@ struct Int8Rows {
     std::size_t stride = 0;
 };
 
-/// Activations as 16-bit integers, one scale a token and group: x = scale * (256 hi + lo). The rounding error is at most
-/// 1/65000 of the group's largest value; bf16's is 1/512 of each value.
-struct Int16Rows {
-    const std::int8_t* hi = nullptr;  ///< [tokens][stride], zero in the gaps
-    const std::int8_t* lo = nullptr;
-    const float* scales = nullptr;    ///< [tokens][groups]
-    const float* sums = nullptr;      ///< [tokens][groups]: of 256 hi + lo
-    std::size_t stride = 0, groups = 0;
+/// Tokens a block of packed activations holds; the last block of a batch holds what is left.
+inline constexpr std::uint32_t kTokenBlock = 12;
+
+/// Activations as integers, one scale a token and group of the weight (a token where the weight has no groups).
+/// Block b holds `count` tokens and starts at kTokenBlock * b times what one token takes.
+///   parts 1: x = scale * code, code int8: "8-bit activations"; the rounding error is at most 1/254 of the group's largest value
+///   parts 2: x = scale * (256 hi + lo), "16-bit activations"; at most 1/65000 of it. bf16's is 1/512 of each value
+struct IntegerBlocks {
+    const std::int8_t* codes = nullptr;    ///< [padded / 4][count][parts][4], zero in the gaps
+    const float* scales = nullptr;         ///< [groups][count]
+    const std::int32_t* offsets = nullptr; ///< [groups][parts][count]: what the weight's zero point adds (pack_integers)
+    std::uint32_t tokens = 0;
 };
-inline constexpr float kInt16Top = 127 * 256.0f;
-/// Longest group whose int32 sums cannot overflow: 255 * 128 * columns < 2^31.
-inline constexpr std::uint32_t kMaxInt16Group = 65536;
+/// Longest group whose int32 sums cannot overflow: 2 * 255 * 128 * columns < 2^31.
+inline constexpr std::uint32_t kMaxIntegerGroup = 32768;
+
+/// Activations rounded to bf16: block b holds [padded / 2][count][2] and starts at kTokenBlock * b * padded.
+struct Bf16Blocks {
+    const std::uint16_t* values = nullptr;
+    std::uint32_t tokens = 0;
+};
+
+/// A rectangle of a product: panels [first, last), blocks of tokens [block, block_end).
+struct Tile {
+    std::size_t first, last;
+    std::uint32_t block, block_end;
+};
 
 struct AttentionWork {
     const float* q = nullptr;  ///< [tokens][heads][head_dim]
@@ -52,10 +67,13 @@ struct Kernels {
                   float* scratch);
     /// int8 per channel with int8 activations; int32 sums, exact, the same on every level.
     void (*int8)(const Panels& w, std::size_t first, std::size_t last, const Int8Rows& x, std::uint32_t tokens, float* y, std::size_t ldy);
-    /// Grouped formats with Int16Rows (null where the level has none), for any number of tokens.
-    void (*grouped)(const Panels& w, std::size_t first, std::size_t last, const Int16Rows& x, std::uint32_t tokens, float* y, std::size_t ldy);
-    /// One token's row for `grouped`: x[groups][group] -> hi, lo [groups][stride].
-    void (*quantize16)(const float* x, std::size_t groups, std::size_t group, std::size_t stride, std::int8_t* hi, std::int8_t* lo, float* scales, float* sums);
+    /// Formats with codes (int8 and grouped ones) by integer products, any number of tokens; null where the level has none.
+    void (*integer)(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy);
+    /// Packs one block of `count` tokens x[count][columns] for `integer`; the pointers are those of the block.
+    void (*pack_integers)(const Panels& w, const float* x, std::uint32_t count, unsigned parts, std::int8_t* codes, float* scales, std::int32_t* offsets);
+    /// bf16 weights times bf16 activations, sums in fp32; null where the level has none.
+    void (*bf16)(const Panels& w, const Tile& tile, const Bf16Blocks& x, float* y, std::size_t ldy);
+    void (*pack_bf16)(const Panels& w, const float* x, std::uint32_t count, std::uint16_t* values);
     Elementwise elementwise;
     /// Queries [begin, end) of all heads that share key head `kv_head`. `scratch`: attention_scratch() floats.
     void (*attention)(const AttentionWork& work, std::uint32_t kv_head, std::uint32_t begin, std::uint32_t end, float* scratch);
@@ -71,6 +89,7 @@ const Kernels& kernels_scalar();
 const Kernels& kernels_avx2();
 const Kernels& kernels_avx512();
 const Kernels& kernels_vnni();
+const Kernels& kernels_bf16();  // VNNI and BF16
 #endif
 
 }  // namespace tenpak::compute::cpu

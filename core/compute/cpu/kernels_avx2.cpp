@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #define TENPAK_NATIVE_LANES 8
 
@@ -19,7 +20,7 @@ namespace {
 }  // namespace
 
 const Kernels& kernels_avx2() {
-    static const Kernels table = {"AVX2", "AVX2", kBlockTokens, small, large, int8, nullptr, nullptr, kElementwise, attention};
+    static const Kernels table = {"AVX2", "AVX2", kBlockTokens, small, large, int8, nullptr, nullptr, nullptr, nullptr, kElementwise, attention};
     return table;
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #define TENPAK_NATIVE_LANES 4
 
@@ -17,7 +18,7 @@ namespace {
 }  // namespace
 
 const Kernels& kernels_scalar() {
-    static const Kernels table = {"scalar", "scalar", kBlockTokens, small, large, int8, nullptr, nullptr, kElementwise, attention};
+    static const Kernels table = {"scalar", "scalar", kBlockTokens, small, large, int8, nullptr, nullptr, nullptr, nullptr, kElementwise, attention};
     return table;
 }
 

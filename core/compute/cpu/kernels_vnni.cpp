@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AVX-512 VNNI: 64 products of bytes an instruction. int8 per channel runs on it directly; for grouped weights, whose
-// activations must keep their precision, an activation is a 16-bit integer and costs two of these instructions, which is
-// still half of what its fp32 product costs.
+// AVX-512 VNNI: 64 products of an unsigned and a signed byte an instruction, one instruction a cycle. Codes are the
+// unsigned side (int8 ones with 128 added), activations the signed one: 8 bits, or 16 bits as two parts of 8.
 #include <immintrin.h>
 
 #include <algorithm>
@@ -13,70 +12,20 @@
 namespace tenpak::compute::cpu {
 namespace {
 
-inline __m512i broadcast4(const std::int8_t* p) {
+enum class Codes { kInt4, kInt8, kInt8Channel };
+
+inline __m512i broadcast4(const void* p) {
     std::int32_t v;
     std::memcpy(&v, p, 4);
     return _mm512_set1_epi32(v);
 }
+/// acc += codes (unsigned bytes) * x (signed bytes), four to a lane. GCC 12 copies and spills the sums of the intrinsic.
+inline void multiply_add(__m512i& acc, const __m512i& codes, const __m512i& x) { __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(codes), "v"(x)); }
 
-inline void store_rows(const Panels& w, std::size_t panel, __m512 acc, float* y) {
-    if (!w.bias.empty()) acc = _mm512_add_ps(acc, _mm512_loadu_ps(w.bias.data() + panel * kLanes));
-    const std::size_t row = panel * kLanes, left = w.rows - row;
-    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffffu : (1u << left) - 1u);
-    _mm512_mask_storeu_ps(y + row, mask, acc);
+inline __mmask16 row_mask(const Panels& w, std::size_t panel) {
+    const std::size_t left = w.rows - panel * kLanes;
+    return static_cast<__mmask16>(left >= kLanes ? 0xffffu : (1u << left) - 1u);
 }
-
-// --- int8 per channel ---------------------------------------------------------------------------------------------------
-
-template <int P, int T>
-void int8_block(const Panels& w, std::size_t first, const Int8Rows& x, std::uint32_t t0, float* y, std::size_t ldy) {
-    __m512i acc[P][T];
-    const std::uint8_t* p[P];
-    const std::int8_t* rows[T];
-    for (int a = 0; a < P; ++a) {
-        p[a] = w.panel(first + static_cast<std::size_t>(a));
-        for (int t = 0; t < T; ++t) acc[a][t] = _mm512_setzero_si512();
-    }
-    for (int t = 0; t < T; ++t) rows[t] = x.codes + (t0 + static_cast<std::size_t>(t)) * x.stride;
-    const __m512i offset = _mm512_set1_epi32(static_cast<std::int32_t>(0x80808080u));
-    for (std::size_t c = 0; c < w.padded; c += 4) {
-        __m512i v[P];
-        _Pragma("GCC unroll 8") for (int a = 0; a < P; ++a) v[a] = _mm512_load_si512(p[a] + c * kLanes);
-        _Pragma("GCC unroll 8") for (int t = 0; t < T; ++t) {
-            const __m512i u = _mm512_xor_si512(broadcast4(rows[t] + c), offset);  // x + 128, unsigned
-            _Pragma("GCC unroll 8") for (int a = 0; a < P; ++a) acc[a][t] = _mm512_dpbusd_epi32(acc[a][t], u, v[a]);
-        }
-    }
-    for (int a = 0; a < P; ++a) {
-        const std::size_t panel = first + static_cast<std::size_t>(a);
-        const __m512i correction = _mm512_slli_epi32(_mm512_loadu_si512(w.row_sums.data() + panel * kLanes), 7);
-        const __m512 scale = _mm512_loadu_ps(w.row_scales.data() + panel * kLanes);
-        for (int t = 0; t < T; ++t) {
-            const std::size_t token = t0 + static_cast<std::size_t>(t);
-            const __m512 f = _mm512_cvtepi32_ps(_mm512_sub_epi32(acc[a][t], correction));
-            store_rows(w, panel, _mm512_mul_ps(f, _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[token]))), y + token * ldy);
-        }
-    }
-}
-
-template <int P>
-void int8_panels(const Panels& w, std::size_t first, const Int8Rows& x, std::uint32_t tokens, float* y, std::size_t ldy) {
-    std::uint32_t t = 0;
-    for (; t + 6 <= tokens; t += 6) int8_block<P, 6>(w, first, x, t, y, ldy);
-    for (; t + 2 <= tokens; t += 2) int8_block<P, 2>(w, first, x, t, y, ldy);
-    if (t < tokens) int8_block<P, 1>(w, first, x, t, y, ldy);
-}
-
-void int8(const Panels& w, std::size_t first, std::size_t last, const Int8Rows& x, std::uint32_t tokens, float* y, std::size_t ldy) {
-    std::size_t p = first;
-    if (tokens == 1) {
-        for (; p + 8 <= last; p += 8) int8_block<8, 1>(w, p, x, 0, y, ldy);
-    }
-    for (; p + 4 <= last; p += 4) int8_panels<4>(w, p, x, tokens, y, ldy);
-    for (; p < last; ++p) int8_panels<1>(w, p, x, tokens, y, ldy);
-}
-
-// --- grouped weights ----------------------------------------------------------------------------------------------------
 
 inline __m512 load_scales(const Panels& w, const std::uint8_t* header) {
     switch (w.scale_kind) {
@@ -86,12 +35,15 @@ inline __m512 load_scales(const Panels& w, const std::uint8_t* header) {
     }
     return _mm512_loadu_ps(header);
 }
+inline __m512i load_zeros(const Panels& w, const std::uint8_t* header) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(header + (w.scale_kind == ScaleKind::kF32 ? 64 : 32))));
+}
 
 /// One vector of 4 columns (int8) or two of them (int4) as unsigned bytes.
-template <bool Int4>
-inline void load_codes(const std::uint8_t* p, __m512i (&v)[Int4 ? 2 : 1]) {
-    const __m512i raw = _mm512_load_si512(p);
-    if constexpr (Int4) {
+template <Codes C>
+inline void load_codes(const std::uint8_t* p, __m512i (&v)[C == Codes::kInt4 ? 2 : 1]) {
+    const __m512i raw = _mm512_loadu_si512(p);
+    if constexpr (C == Codes::kInt4) {
         const __m512i nibble = _mm512_set1_epi8(0x0f);
         v[0] = _mm512_and_si512(raw, nibble);
         v[1] = _mm512_and_si512(_mm512_srli_epi16(raw, 4), nibble);
@@ -100,121 +52,212 @@ inline void load_codes(const std::uint8_t* p, __m512i (&v)[Int4 ? 2 : 1]) {
     }
 }
 
-template <bool Int4, int P, int T>
-void grouped_block(const Panels& w, std::size_t first, const Int16Rows& x, std::uint32_t t0, float* y, std::size_t ldy) {
-    constexpr int kHalves = Int4 ? 2 : 1;
-    constexpr std::size_t kColumns = Int4 ? 8 : 4;
-    const std::size_t header = w.header_bytes(), zeros_at = w.scale_kind == ScaleKind::kF32 ? 64 : 32;
-    __m512 acc[P][T];
-    const std::uint8_t* p[P];
-    const std::int8_t *hi[T], *lo[T];
+constexpr float kInt16Top = 127 * 256.0f;
+/// Bytes ahead of each address stream of a few tokens' product that are asked for.
+constexpr std::size_t kPrefetch = 1024;
+
+/// What a tile of P panels and T tokens works on.
+struct Operands {
+    const std::int8_t* codes;      // of the block of tokens
+    const float* scales;
+    const std::int32_t* offsets;
+    std::size_t panel;
+    std::size_t group, group_end;  // the products of these are added up; the first group also starts the sum
+    bool more;                     // panels follow behind these
+};
+
+template <Codes C, int Parts, int P, int T>
+void block(const Panels& w, const Operands& o, float* y, std::size_t ldy) {
+    constexpr bool kGrouped = C != Codes::kInt8Channel;
+    constexpr int kHalves = C == Codes::kInt4 ? 2 : 1;
+    // Sums of more tiles than registers hold live in memory, so that the compiler keeps the integer ones in registers.
+    constexpr bool kInMemory = P * T * (Parts + 1) > 24;
+    // Few activations stay in registers while the panels go by, one at a time; else codes of all panels do.
+    constexpr bool kFew = T * Parts * kHalves <= 8;
+    constexpr std::size_t kX = std::size_t{4} * T * Parts;  // bytes of activations per four columns
+    const std::size_t header = kGrouped ? w.header_bytes() : 0;
+    __m512 total[P][T];
     for (int a = 0; a < P; ++a) {
-        p[a] = w.panel(first + static_cast<std::size_t>(a));
-        for (int t = 0; t < T; ++t) acc[a][t] = _mm512_setzero_ps();
+        const std::size_t panel = o.panel + static_cast<std::size_t>(a);
+        const __m512 bias = w.bias.empty() ? _mm512_setzero_ps() : _mm512_loadu_ps(w.bias.data() + panel * kLanes);
+        const __mmask16 mask = row_mask(w, panel);
+        for (int t = 0; t < T; ++t) total[a][t] = o.group == 0 ? bias : _mm512_maskz_loadu_ps(mask, y + static_cast<std::size_t>(t) * ldy + panel * kLanes);
     }
-    for (int t = 0; t < T; ++t) {
-        hi[t] = x.hi + (t0 + static_cast<std::size_t>(t)) * x.stride;
-        lo[t] = x.lo + (t0 + static_cast<std::size_t>(t)) * x.stride;
-    }
-    std::size_t c = 0;
-    for (std::size_t g = 0; g < w.groups; ++g) {
-        __m512i high[P][T], low[P][T];
+    const std::uint8_t* p[P];
+    for (int a = 0; a < P; ++a) p[a] = w.panel(o.panel + static_cast<std::size_t>(a)) + o.group * (kGrouped ? w.group_bytes() : 0);
+    const std::uint8_t* const start = w.panel(o.panel);
+    const std::size_t length = kGrouped ? w.group_padded : w.padded;
+    const std::int8_t* x = o.codes + o.group * (length / 4) * kX;
+    for (std::size_t g = o.group; g < o.group_end; ++g) {
+        const std::int32_t* offsets = o.offsets + g * Parts * T;
+        const float* scales = o.scales + g * T;
         const std::uint8_t* head[P];
+        __m512i acc[P][T][Parts];
         for (int a = 0; a < P; ++a) {
             head[a] = p[a];
             p[a] += header;
-            for (int t = 0; t < T; ++t) high[a][t] = low[a][t] = _mm512_setzero_si512();
+            if (C != Codes::kInt4 || w.symmetric) {
+                _Pragma("GCC unroll 12") for (int t = 0; t < T; ++t) {
+                    _Pragma("GCC unroll 2") for (int h = 0; h < Parts; ++h) acc[a][t][h] = _mm512_set1_epi32(offsets[h * T + t]);
+                }
+            } else {
+                const __m512i zero = load_zeros(w, head[a]);
+                _Pragma("GCC unroll 12") for (int t = 0; t < T; ++t) {
+                    _Pragma("GCC unroll 2") for (int h = 0; h < Parts; ++h) acc[a][t][h] = _mm512_mullo_epi32(zero, _mm512_set1_epi32(offsets[h * T + t]));
+                }
+            }
         }
-        for (const std::size_t end = c + w.group_padded; c < end; c += kColumns) {
-            if constexpr (T == 1) {
-                // One token: a panel at a time, so that many address streams need few registers.
-                const __m512i xh[2] = {broadcast4(hi[0] + c), broadcast4(hi[0] + c + (Int4 ? 4 : 0))};
-                const __m512i xl[2] = {broadcast4(lo[0] + c), broadcast4(lo[0] + c + (Int4 ? 4 : 0))};
+        // Beyond the end of a panel lies one that another stream reads: this stream goes on P panels further, if at all.
+        const bool within = static_cast<std::size_t>(p[0] - start) + kPrefetch < w.panel_bytes;
+        const std::size_t ahead = within ? kPrefetch : o.more ? kPrefetch + (P - 1) * w.panel_bytes : 0;
+        for (std::size_t c = 0; c < length; c += 4 * kHalves, x += kX * kHalves) {
+            const auto multiply = [&](int a, int half, int t, const __m512i v) {
+                _Pragma("GCC unroll 2") for (int h = 0; h < Parts; ++h) {
+                    multiply_add(acc[a][t][h], v, broadcast4(x + kX * static_cast<std::size_t>(half) + 4 * (t * Parts + h)));
+                }
+            };
+            if constexpr (kFew) {
                 _Pragma("GCC unroll 8") for (int a = 0; a < P; ++a) {
+                    if constexpr (P > 2) _mm_prefetch(reinterpret_cast<const char*>(p[a] + ahead), _MM_HINT_T0);
                     __m512i v[kHalves];
-                    load_codes<Int4>(p[a], v);
+                    load_codes<C>(p[a], v);
                     p[a] += 64;
-                    _Pragma("GCC unroll 2") for (int h = 0; h < kHalves; ++h) {
-                        high[a][0] = _mm512_dpbusd_epi32(high[a][0], v[h], xh[h]);
-                        low[a][0] = _mm512_dpbusd_epi32(low[a][0], v[h], xl[h]);
+                    _Pragma("GCC unroll 2") for (int half = 0; half < kHalves; ++half) {
+                        _Pragma("GCC unroll 12") for (int t = 0; t < T; ++t) multiply(a, half, t, v[half]);
                     }
                 }
             } else {
                 __m512i v[P][kHalves];
                 _Pragma("GCC unroll 8") for (int a = 0; a < P; ++a) {
-                    load_codes<Int4>(p[a], v[a]);
+                    load_codes<C>(p[a], v[a]);
                     p[a] += 64;
                 }
-                _Pragma("GCC unroll 8") for (int t = 0; t < T; ++t) {
-                    _Pragma("GCC unroll 2") for (int h = 0; h < kHalves; ++h) {
-                        const __m512i xh = broadcast4(hi[t] + c + 4 * h), xl = broadcast4(lo[t] + c + 4 * h);
-                        _Pragma("GCC unroll 8") for (int a = 0; a < P; ++a) {
-                            high[a][t] = _mm512_dpbusd_epi32(high[a][t], v[a][h], xh);
-                            low[a][t] = _mm512_dpbusd_epi32(low[a][t], v[a][h], xl);
-                        }
+                _Pragma("GCC unroll 2") for (int half = 0; half < kHalves; ++half) {
+                    _Pragma("GCC unroll 12") for (int t = 0; t < T; ++t) {
+                        _Pragma("GCC unroll 8") for (int a = 0; a < P; ++a) multiply(a, half, t, v[a][half]);
                     }
                 }
             }
         }
-        const __m512 k256 = _mm512_set1_ps(256.0f);
         for (int a = 0; a < P; ++a) {
-            const __m512 scale = load_scales(w, head[a]);
-            const __m512 zero = Int4 ? _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(head[a] + zeros_at)))) : _mm512_set1_ps(128.0f);
-            _Pragma("GCC unroll 8") for (int t = 0; t < T; ++t) {
-                const std::size_t at = (t0 + static_cast<std::size_t>(t)) * x.groups + g;
-                __m512 f = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[a][t]), k256, _mm512_cvtepi32_ps(low[a][t]));
-                f = _mm512_fnmadd_ps(zero, _mm512_set1_ps(x.sums[at]), f);
-                acc[a][t] = _mm512_fmadd_ps(_mm512_mul_ps(f, scale), _mm512_set1_ps(x.scales[at]), acc[a][t]);
+            const __m512 scale = kGrouped ? load_scales(w, head[a]) : _mm512_loadu_ps(w.row_scales.data() + (o.panel + static_cast<std::size_t>(a)) * kLanes);
+            _Pragma("GCC unroll 12") for (int t = 0; t < T; ++t) {
+                __m512 f = _mm512_cvtepi32_ps(acc[a][t][0]);
+                if constexpr (Parts == 2) f = _mm512_fmadd_ps(f, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(acc[a][t][1]));
+                total[a][t] = _mm512_fmadd_ps(f, _mm512_mul_ps(scale, _mm512_set1_ps(scales[t])), total[a][t]);
             }
         }
+        if constexpr (kInMemory) __asm__ volatile("" : "+m"(total));
     }
     for (int a = 0; a < P; ++a) {
-        for (int t = 0; t < T; ++t) store_rows(w, first + static_cast<std::size_t>(a), acc[a][t], y + (t0 + static_cast<std::size_t>(t)) * ldy);
+        const std::size_t panel = o.panel + static_cast<std::size_t>(a);
+        const __mmask16 mask = row_mask(w, panel);
+        for (int t = 0; t < T; ++t) _mm512_mask_storeu_ps(y + static_cast<std::size_t>(t) * ldy + panel * kLanes, mask, total[a][t]);
     }
 }
 
-template <bool Int4, int P>
-void grouped_panels(const Panels& w, std::size_t first, const Int16Rows& x, std::uint32_t tokens, float* y, std::size_t ldy) {
-    std::uint32_t t = 0;
-    for (; t + 6 <= tokens; t += 6) grouped_block<Int4, P, 6>(w, first, x, t, y, ldy);
-    for (; t + 2 <= tokens; t += 2) grouped_block<Int4, P, 2>(w, first, x, t, y, ldy);
-    if (t < tokens) grouped_block<Int4, P, 1>(w, first, x, t, y, ldy);
+template <Codes C, int Parts, int P, int T>
+void block_of(std::size_t count, const Panels& w, const Operands& o, float* y, std::size_t ldy) {
+    if (count == P) return block<C, Parts, P, T>(w, o, y, ldy);
+    if constexpr (P > 1) block_of<C, Parts, P - 1, T>(count, w, o, y, ldy);
 }
 
-template <bool Int4>
-void grouped_format(const Panels& w, std::size_t first, std::size_t last, const Int16Rows& x, std::uint32_t tokens, float* y, std::size_t ldy) {
-    std::size_t p = first;
-    if (tokens == 1) {
-        for (; p + 8 <= last; p += 8) grouped_block<Int4, 8, 1>(w, p, x, 0, y, ldy);
-    }
-    for (; p + 2 <= last; p += 2) grouped_panels<Int4, 2>(w, p, x, tokens, y, ldy);
-    if (p < last) grouped_panels<Int4, 1>(w, p, x, tokens, y, ldy);
-}
-
-void grouped(const Panels& w, std::size_t first, std::size_t last, const Int16Rows& x, std::uint32_t tokens, float* y, std::size_t ldy) {
-    if (w.format == WeightFormat::kInt4Group) grouped_format<true>(w, first, last, x, tokens, y, ldy);
-    else grouped_format<false>(w, first, last, x, tokens, y, ldy);
-}
-
-void quantize16(const float* x, std::size_t groups, std::size_t group, std::size_t stride, std::int8_t* hi, std::int8_t* lo, float* scales, float* sums) {
-    for (std::size_t g = 0; g < groups; ++g, x += group, hi += stride, lo += stride) {
-        const auto mask_at = [&](std::size_t c) { return static_cast<__mmask16>(c + 16 <= group ? 0xffffu : c >= group ? 0u : (1u << (group - c)) - 1u); };
-        __m512 top = _mm512_setzero_ps();
-        for (std::size_t c = 0; c < group; c += 16) top = _mm512_max_ps(top, _mm512_abs_ps(_mm512_maskz_loadu_ps(mask_at(c), x + c)));
-        const float m = _mm512_reduce_max_ps(top);
-        const __m512 inverse = _mm512_set1_ps(m > 0 ? kInt16Top / m : 0.0f);
-        __m512i sum = _mm512_setzero_si512();
-        for (std::size_t c = 0; c < stride; c += 16) {
-            const __m512i q = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask_at(c), x + c), inverse));
-            const __m512i h = _mm512_srai_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(128)), 8);
-            const auto in = static_cast<__mmask16>(c + 16 <= stride ? 0xffffu : (1u << (stride - c)) - 1u);
-            _mm_mask_storeu_epi8(hi + c, in, _mm512_cvtepi32_epi8(h));
-            _mm_mask_storeu_epi8(lo + c, in, _mm512_cvtepi32_epi8(_mm512_sub_epi32(q, _mm512_slli_epi32(h, 8))));
-            sum = _mm512_add_epi32(sum, q);
+template <Codes C, int Parts, int T>
+void panels_of(const Panels& w, std::size_t first, std::size_t last, Operands o, float* y, std::size_t ldy) {
+    // Few tokens: as many panels at once as registers allow, each an address stream. Many: the activations are the stream.
+    constexpr std::size_t kWide = T * Parts <= 2 ? 8 : T * Parts <= 4 ? 4 : T * Parts <= 12 ? 2 : 1;
+    if constexpr (T * Parts <= 4) {  // the streams' beginnings, which nothing has asked for yet
+        for (std::size_t a = 0; a < std::min<std::size_t>(kWide, last - first); ++a) {
+            for (std::size_t i = 0; i < std::min<std::size_t>(kPrefetch, w.panel_bytes); i += 64) _mm_prefetch(reinterpret_cast<const char*>(w.panel(first + a) + i), _MM_HINT_T0);
         }
-        scales[g] = m / kInt16Top;
-        sums[g] = static_cast<float>(_mm512_reduce_add_epi32(sum));
     }
+    while (first < last) {
+        // What is left is split evenly: nine panels are five and four, not eight and a lonely one.
+        const std::size_t left = last - first, count = left < 2 * kWide ? (left > kWide ? (left + 1) / 2 : left) : kWide;
+        o.panel = first;
+        o.more = first + count < last;
+        block_of<C, Parts, kWide, T>(count, w, o, y, ldy);
+        first += count;
+    }
+}
+
+template <Codes C, int Parts, int T>
+void tokens_of(std::uint32_t count, const Panels& w, const Tile& tile, const Operands& o, float* y, std::size_t ldy) {
+    if (count == T) return panels_of<C, Parts, T>(w, tile.first, tile.last, o, y, ldy);
+    if constexpr (T > 1) tokens_of<C, Parts, T - 1>(count, w, tile, o, y, ldy);
+}
+
+template <Codes C, int Parts>
+void product(const Panels& w, const Tile& tile, const IntegerBlocks& x, float* y, std::size_t ldy) {
+    // A block's activations of this many groups stay in the first-level cache while the panels go by.
+    constexpr std::size_t kCached = 24 * 1024;
+    const std::size_t padded = w.groups > 1 ? w.group_padded : w.padded;
+    const std::size_t step = std::max<std::size_t>(1, kCached / (padded * kTokenBlock * Parts));
+    for (std::size_t g = 0; g < w.groups; g += step) {
+        for (std::uint32_t b = tile.block; b < tile.block_end; ++b) {
+            const std::size_t token = std::size_t{b} * kTokenBlock;
+            const Operands o = {x.codes + token * w.padded * Parts, x.scales + token * w.groups, x.offsets + token * w.groups * Parts, 0, g,
+                                std::min<std::size_t>(g + step, w.groups), false};
+            tokens_of<C, Parts, kTokenBlock>(static_cast<std::uint32_t>(std::min<std::size_t>(kTokenBlock, x.tokens - token)), w, tile, o, y + token * ldy, ldy);
+        }
+    }
+}
+
+void integer(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy) {
+    switch (w.format) {
+        case WeightFormat::kInt4Group: return parts == 2 ? product<Codes::kInt4, 2>(w, tile, x, y, ldy) : product<Codes::kInt4, 1>(w, tile, x, y, ldy);
+        case WeightFormat::kInt8Group: return parts == 2 ? product<Codes::kInt8, 2>(w, tile, x, y, ldy) : product<Codes::kInt8, 1>(w, tile, x, y, ldy);
+        case WeightFormat::kInt8Channel: return product<Codes::kInt8Channel, 1>(w, tile, x, y, ldy);
+        case WeightFormat::kF32:
+        case WeightFormat::kBF16:
+        case WeightFormat::kF16: return;
+    }
+}
+
+template <int Parts>
+void pack(const Panels& w, const float* x, std::uint32_t count, std::int8_t* codes, float* scales, std::int32_t* offsets) {
+    const std::size_t group = w.grouped() ? w.group : w.columns, padded = w.grouped() ? w.group_padded : w.padded;
+    const float top = Parts == 2 ? kInt16Top : 127.0f;
+    // The weight's codes are those of the unsigned operand: their zero point times the sum of x is taken off in advance.
+    const std::int32_t zero = w.format != WeightFormat::kInt4Group ? 128 : w.symmetric ? 8 : 1;
+    const std::size_t step = std::size_t{4} * count * Parts;
+    for (std::uint32_t t = 0; t < count; ++t, x += w.columns) {
+        std::int8_t* to = codes + t * 4 * Parts;
+        for (std::size_t g = 0; g < w.groups; ++g) {
+            const float* from = x + g * group;
+            const auto mask_at = [&](std::size_t c) { return static_cast<__mmask16>(c + 16 <= group ? 0xffffu : c >= group ? 0u : (1u << (group - c)) - 1u); };
+            __m512 largest = _mm512_setzero_ps();
+            for (std::size_t c = 0; c < group; c += 16) largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_maskz_loadu_ps(mask_at(c), from + c)));
+            const float m = _mm512_reduce_max_ps(largest);
+            const __m512 inverse = _mm512_set1_ps(m > 0 ? top / m : 0.0f);
+            __m512i sums[Parts];
+            for (auto& s : sums) s = _mm512_setzero_si512();
+            for (std::size_t c = 0; c < padded; c += 16) {
+                __m512i part[Parts];
+                part[0] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask_at(c), from + c), inverse));
+                if constexpr (Parts == 2) {
+                    const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(part[0], _mm512_set1_epi32(128)), 8);
+                    part[1] = _mm512_sub_epi32(part[0], _mm512_slli_epi32(high, 8));
+                    part[0] = high;
+                }
+                const std::size_t quads = std::min<std::size_t>(4, (padded - c) / 4);
+                for (int h = 0; h < Parts; ++h) {
+                    sums[h] = _mm512_add_epi32(sums[h], part[h]);
+                    alignas(16) std::int32_t packed[4];
+                    _mm_store_si128(reinterpret_cast<__m128i*>(packed), _mm512_cvtepi32_epi8(part[h]));
+                    for (std::size_t q = 0; q < quads; ++q) std::memcpy(to + q * step + 4 * h, &packed[q], 4);
+                }
+                to += quads * step;
+            }
+            scales[g * count + t] = m / top;
+            for (int h = 0; h < Parts; ++h) offsets[(g * Parts + static_cast<std::size_t>(h)) * count + t] = -zero * _mm512_reduce_add_epi32(sums[h]);
+        }
+    }
+}
+
+void pack_integers(const Panels& w, const float* x, std::uint32_t count, unsigned parts, std::int8_t* codes, float* scales, std::int32_t* offsets) {
+    if (parts == 2) pack<2>(w, x, count, codes, scales, offsets);
+    else pack<1>(w, x, count, codes, scales, offsets);
 }
 
 }  // namespace
@@ -223,9 +266,8 @@ const Kernels& kernels_vnni() {
     static const Kernels table = [] {
         Kernels k = kernels_avx512();
         k.name = "AVX-512 VNNI";  // float_name stays
-        k.int8 = int8;
-        k.grouped = grouped;
-        k.quantize16 = quantize16;
+        k.integer = integer;
+        k.pack_integers = pack_integers;
         return k;
     }();
     return table;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/compute/cpu/panels.h"
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <cstring>
 
 #include "core/base/half.h"
@@ -60,7 +63,7 @@ void pack_grouped(const LinearWeight& w, Panels& out, std::size_t p) {
             if (row >= w.n) break;
             const float scale = w.scales[row * out.groups + g];
             const std::uint8_t zero = int4 ? w.zeros[row * out.groups + g] : std::uint8_t{0};
-            zeros[lane] = zero;
+            if (!out.symmetric) zeros[lane] = zero;
             if (out.scale_kind == ScaleKind::kF32) {
                 std::memcpy(header + lane * 4, &scale, 4);
             } else {
@@ -82,6 +85,15 @@ void pack_grouped(const LinearWeight& w, Panels& out, std::size_t p) {
 }
 
 }  // namespace
+
+void* allocate_aligned(std::size_t bytes) {
+    constexpr std::size_t kHuge = 2u << 20;
+    if (bytes < 2 * kHuge) return std::aligned_alloc(64, bytes);
+    void* p = std::aligned_alloc(kHuge, (bytes + kHuge - 1) / kHuge * kHuge);
+    // Only the huge pages that are filled: the rest of the last one would be memory for nothing.
+    if (p != nullptr) madvise(p, bytes / kHuge * kHuge, MADV_HUGEPAGE);
+    return p;
+}
 
 bool Panels::read_row(std::uint32_t index, float* out) const {
     if (index >= rows || !(format == WeightFormat::kF32 || format == WeightFormat::kBF16 || format == WeightFormat::kF16)) return false;
@@ -115,6 +127,7 @@ Result<std::unique_ptr<Panels>> pack_panels(const LinearWeight& w, ThreadPool& p
             out->group_padded = round_up(out->group, 8);
             out->padded = out->groups * out->group_padded;
             out->scale_kind = scale_kind_of(w.scales);
+            out->symmetric = std::all_of(w.zeros.begin(), w.zeros.end(), [](std::uint8_t z) { return z == 8; });
             break;
     }
     const std::size_t column = w.format == WeightFormat::kF32 ? 64 : w.format == WeightFormat::kInt8Channel ? 16 : 32;

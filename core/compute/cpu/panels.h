@@ -11,7 +11,9 @@
 //   int4 group  per group: header, [gp/8][16][4] bytes; byte j of a lane: column j low nibble, column 4+j high nibble
 //
 // A group is padded to `gp` columns (a multiple of 8) by codes equal to the zero point. Its header holds 16 scales
-// (bf16 or fp16 when all scales of the weight are exact in it, else fp32) and, behind them, 16 zero points (uint8).
+// (bf16 or fp16 when all scales of the weight are exact in it, else fp32) and, behind them, 16 zero points (uint8) and
+// padding to a cache line; a symmetric weight (int8, or int4 where every zero point is 8) has no zero points there: 4.5
+// bits a weight with groups of 32.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +29,9 @@ namespace tenpak::compute::cpu {
 
 inline constexpr std::uint32_t kLanes = 16;  ///< output rows a panel
 
+/// On a cache line boundary; large blocks in huge pages where the system grants them. To be freed by std::free.
+void* allocate_aligned(std::size_t bytes);
+
 /// Memory on a cache line boundary, not initialized. Empty when the system has none left.
 template <class T>
 class AlignedBuffer {
@@ -35,7 +40,7 @@ class AlignedBuffer {
     bool resize(std::size_t count) {
         if (count <= size_) return true;
         const std::size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
-        data_.reset(static_cast<T*>(std::aligned_alloc(64, bytes)));
+        data_.reset(static_cast<T*>(allocate_aligned(bytes)));
         size_ = data_ ? count : 0;
         return data_ != nullptr;
     }
@@ -65,7 +70,7 @@ class Panels final : public PackedLinear {
     bool read_row(std::uint32_t index, float* out) const override;
 
     const std::uint8_t* panel(std::size_t p) const { return data.data() + p * panel_bytes; }
-    std::size_t header_bytes() const { return scale_kind == ScaleKind::kF32 ? 128 : 64; }
+    std::size_t header_bytes() const { return (scale_kind == ScaleKind::kF32 ? 64 : 32) * (symmetric ? 1 : 2); }
     std::size_t group_bytes() const {
         return header_bytes() + std::size_t{group_padded} * kLanes / (format == WeightFormat::kInt4Group ? 2 : 1);
     }
@@ -77,6 +82,7 @@ class Panels final : public PackedLinear {
     std::uint32_t groups = 1, group = 0, group_padded = 0;
     std::uint32_t panels = 0;
     ScaleKind scale_kind = ScaleKind::kBF16;
+    bool symmetric = true;                     ///< every zero point is 8 (int4) or 0
     std::size_t panel_bytes = 0;
     AlignedBuffer<std::uint8_t> data;
     std::vector<float> row_scales;             ///< int8 per channel, [panels * 16]

@@ -52,6 +52,140 @@ TEST(Linear, EveryFormatShapeAndLevelMatchesDouble) {
     EXPECT_GE(checked, 6 * 8 * 9);
 }
 
+// Every number of tokens ends in another kernel or another remainder of a block.
+TEST(Linear, EveryNumberOfTokens) {
+    constexpr std::uint32_t kTokens = 70;
+    for (const auto& [level, features] : cpu_levels()) {
+        for (const Activations activations : {Activations::kExact, Activations::kNative}) {
+            auto backend = make_cpu_backend(CpuOptions{2, activations}, features);
+            for (const WeightFormat f : {WeightFormat::kBF16, WeightFormat::kInt8Channel, WeightFormat::kInt8Group, WeightFormat::kInt4Group}) {
+                const LinearWeight w = random_weight(f, 83, 96, 32, 11, true);
+                const auto packed = backend->make_linear(w);
+                ASSERT_TRUE(packed.ok());
+                const auto x = random_floats(std::size_t{kTokens} * w.k, 4);
+                const auto want = reference_linear(w, x, kTokens);
+                // One token is exact in either mode, the rest is within what rounding x to 8 bits does (0.2 % of a group's top).
+                for (std::uint32_t t = 1; t <= kTokens; ++t) {
+                    std::vector<float> y(std::size_t{t} * w.n + 4, -77.0f);
+                    backend->linear(**packed, x.data(), t, y.data());
+                    const bool rounded = activations == Activations::kNative && t > 1 && f != WeightFormat::kInt8Channel;
+                    EXPECT_LT(relative_error(y, std::vector<double>(want.begin(), want.begin() + std::ptrdiff_t{t} * w.n)), rounded ? 1e-2 : tolerance(f, level))
+                        << level << " " << (*packed)->kernel() << " tokens " << t;
+                    for (std::size_t i = std::size_t{t} * w.n; i < y.size(); ++i) ASSERT_EQ(y[i], -77.0f) << "written behind the end";
+                }
+            }
+        }
+    }
+}
+
+/// x in whole numbers with 127 in every group: its scale is 1, so that sums of codes and products are exact in fp32.
+std::vector<float> whole_numbers(std::size_t tokens, std::uint32_t k, std::uint32_t group) {
+    std::mt19937 rng(5);
+    std::vector<float> x(tokens * k);
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] = i % group == 0 ? 127.0f : static_cast<float>(static_cast<int>(rng() % 255) - 127);
+    return x;
+}
+
+TEST(Linear, EightBitActivationsEqualIntegerSums) {
+    for (const auto& [level, features] : cpu_levels()) {
+        if (!features.avx512_vnni) continue;
+        auto backend = make_cpu_backend(CpuOptions{2, Activations::kNative}, features);
+        for (const Shape& s : {Shape{37, 96, 32}, {200, 172, 4}, {129, 300, 50}, {64, 512, 128}, {96, 640, 0}, {48, 4352, 64}}) {
+            for (const WeightFormat f : {WeightFormat::kInt4Group, WeightFormat::kInt8Group}) {
+                for (const bool symmetric : {true, false}) {
+                    LinearWeight w = random_weight(f, s.n, s.k, s.group, s.k);
+                    for (float& scale : w.scales) scale = 0.25f;
+                    if (symmetric) std::fill(w.zeros.begin(), w.zeros.end(), std::uint8_t{8});
+                    const auto packed = backend->make_linear(w);
+                    ASSERT_TRUE(packed.ok());
+                    EXPECT_NE(std::string((*packed)->kernel()).find("8-bit activations"), std::string::npos) << (*packed)->kernel();
+                    for (const std::uint32_t t : {2u, 7u, 12u, 13u, 30u}) {
+                        const auto x = whole_numbers(t, s.k, s.group == 0 ? s.k : s.group);
+                        std::vector<float> y(std::size_t{t} * s.n);
+                        backend->linear(**packed, x.data(), t, y.data());
+                        const auto want = reference_linear(w, x, t);
+                        // Sums stay below 2^24 quarters: nothing is rounded anywhere.
+                        if (f == WeightFormat::kInt4Group || s.k <= 640) {
+                            for (std::size_t i = 0; i < y.size(); ++i) ASSERT_EQ(double{y[i]}, want[i]) << level << " " << s.n << "x" << s.k << " tokens " << t << " at " << i;
+                        } else {
+                            EXPECT_LT(relative_error(y, want), 1e-6);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST(Linear, EightBitActivationsRoundHalfToEvenPerTokenAndGroup) {
+    for (const auto& [level, features] : cpu_levels()) {
+        if (!features.avx512_vnni) continue;
+        auto backend = make_cpu_backend(CpuOptions{2, Activations::kNative}, features);
+        const LinearWeight w = random_weight(WeightFormat::kInt4Group, 50, 192, 32, 9);
+        const auto packed = backend->make_linear(w);
+        ASSERT_TRUE(packed.ok());
+        auto x = random_floats(std::size_t{14} * w.k, 6);
+        std::fill(x.begin() + 32, x.begin() + 64, 0.0f);  // a group of zeros
+        std::vector<float> y(std::size_t{14} * w.n);
+        backend->linear(**packed, x.data(), 14, y.data());
+        auto rounded = x;
+        for (std::size_t g = 0; g < x.size() / 32; ++g) {
+            float top = 0;
+            for (std::size_t c = 0; c < 32; ++c) top = std::max(top, std::fabs(x[g * 32 + c]));
+            for (std::size_t c = 0; c < 32; ++c) rounded[g * 32 + c] = top > 0 ? std::nearbyint(x[g * 32 + c] * (127.0f / top)) * (top / 127.0f) : 0.0f;
+        }
+        EXPECT_LT(relative_error(y, reference_linear(w, rounded, 14)), 1e-6) << level;
+    }
+}
+
+TEST(Linear, Bf16ActivationsAreRoundedToNearest) {
+    for (const auto& [level, features] : cpu_levels()) {
+        if (!features.avx512_bf16) continue;
+        auto backend = make_cpu_backend(CpuOptions{2, Activations::kNative}, features);
+        for (const Shape& s : {Shape{16, 32, 0}, {1, 2, 0}, {37, 97, 0}, {200, 1100, 0}, {529, 2100, 0}}) {
+            const LinearWeight w = random_weight(WeightFormat::kBF16, s.n, s.k, 0, s.n, s.n % 2 == 1);
+            const auto packed = backend->make_linear(w);
+            ASSERT_TRUE(packed.ok());
+            EXPECT_NE(std::string((*packed)->kernel()).find("bf16 activations"), std::string::npos) << (*packed)->kernel();
+            for (const std::uint32_t t : {2u, 5u, 12u, 31u}) {
+                const auto x = random_floats(std::size_t{t} * s.k, t);
+                auto rounded = x;
+                for (float& f : rounded) f = bf16_to_float(float_to_bf16(f));
+                std::vector<float> y(std::size_t{t} * s.n);
+                backend->linear(**packed, x.data(), t, y.data());
+                EXPECT_LT(relative_error(y, reference_linear(w, rounded, t)), 2e-6) << level << " " << s.n << "x" << s.k << " tokens " << t;
+            }
+        }
+    }
+}
+
+TEST(Linear, ProductsOfTheSameActivationsEqualSingleOnes) {
+    for (const auto& [level, features] : cpu_levels()) {
+        for (const Activations activations : {Activations::kExact, Activations::kNative}) {
+            auto backend = make_cpu_backend(CpuOptions{2, activations}, features);
+            std::vector<LinearWeight> weights;
+            for (const std::uint32_t n : {576u, 192u, 193u}) weights.push_back(random_weight(WeightFormat::kInt4Group, n, 256, 32, n));
+            weights.push_back(random_weight(WeightFormat::kInt4Group, 64, 256, 64, 1));  // other groups: packed by itself
+            for (const std::uint32_t n : {100u, 40u, 700u}) weights.push_back(random_weight(WeightFormat::kBF16, n, 256, 0, n, true));
+            std::vector<std::unique_ptr<PackedLinear>> packed;
+            for (const LinearWeight& w : weights) packed.push_back(std::move(*backend->make_linear(w)));
+            for (const std::uint32_t t : {1u, 3u, 40u}) {
+                const auto x = random_floats(std::size_t{t} * 256, t);
+                std::vector<std::vector<float>> y, single;
+                std::vector<LinearProduct> products;
+                for (const auto& w : packed) {
+                    y.emplace_back(std::size_t{t} * w->n());
+                    single.emplace_back(y.back().size());
+                    backend->linear(*w, x.data(), t, single.back().data());
+                }
+                for (std::size_t i = 0; i < packed.size(); ++i) products.push_back({packed[i].get(), y[i].data()});
+                backend->linear_all(products, x.data(), t);
+                EXPECT_EQ(y, single) << level << " tokens " << t;
+            }
+        }
+    }
+}
+
 TEST(Linear, ResultsDoNotDependOnThreads) {
     for (const auto& [level, features] : cpu_levels()) {
         auto one = make_cpu_backend(1, features), three = make_cpu_backend(3, features);
