@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "app/cli/bench_endpoint.h"
 #include "app/cli/command.h"
 #include "app/cli/model_loading.h"
 #include "core/evaluate/timing.h"
@@ -80,7 +81,8 @@ Result<int> run(const Context& ctx, const Options& o) {
 void add_bench(CLI::App& app, Context& ctx) {
     auto* cmd = app.add_subcommand("bench", "Measure a model's latency, throughput and memory on this machine");
     auto o = std::make_shared<Options>();
-    cmd->add_option("MODEL", o->model, "Model directory or .tnpk")->required();
+    cmd->add_option("MODEL", o->model, "Model directory or .tnpk");
+    auto endpoint = add_endpoint_options(*cmd, true);
     cmd->add_option("--base", o->base, "Base model, where MODEL is a delta");
     cmd->add_option("--candidate", o->candidate, "Quantize to this candidate first (default: the model as it is)");
     cmd->add_option("--calibration", o->calibration, "Text that awq and gptq candidates calibrate on");
@@ -90,7 +92,10 @@ void add_bench(CLI::App& app, Context& ctx) {
     cmd->add_option("--batch", o->batches, "Sequences at once; a list \"1,4,16\" measures each")->delimiter(',')->check(CLI::Range(1u, 1024u));
     cmd->add_option("--device", o->device, "cpu");
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
-    cmd->callback([&ctx, o] { ctx.run = [&ctx, o] { return run(ctx, *o); }; });
+    cmd->callback([&ctx, o, endpoint] {
+        if (o->model.empty() != endpoint->given()) throw CLI::ValidationError("bench", "needs a MODEL or an --endpoint, and one of them only");
+        ctx.run = [&ctx, o, endpoint] { return endpoint->given() ? bench_endpoint(ctx, *endpoint, o->prompt, o->generate, o->samples) : run(ctx, *o); };
+    });
 }
 
 }  // namespace tenpak::cli

@@ -2,6 +2,7 @@
 // tenpak eval: perplexity of a model on a text.
 #include <cstdio>
 
+#include "app/cli/bench_endpoint.h"
 #include "app/cli/command.h"
 #include "app/cli/model_loading.h"
 #include "core/evaluate/perplexity.h"
@@ -73,7 +74,8 @@ Result<int> run(const Context& ctx, const Options& o) {
 void add_eval(CLI::App& app, Context& ctx) {
     auto* cmd = app.add_subcommand("eval", "Measure a model's perplexity on a text");
     auto o = std::make_shared<Options>();
-    cmd->add_option("MODEL", o->model, "Model directory or .tnpk")->required();
+    cmd->add_option("MODEL", o->model, "Model directory or .tnpk");
+    auto endpoint = add_endpoint_options(*cmd, false);
     cmd->add_option("--text", o->text, "UTF-8 text file")->required();
     cmd->add_option("--base", o->base, "Base model, where MODEL is a delta");
     cmd->add_option("--context", o->context, "Tokens a window (default: 2048 or the model's own limit)")->check(CLI::Range(2u, 1u << 20));
@@ -83,7 +85,10 @@ void add_eval(CLI::App& app, Context& ctx) {
     cmd->add_option("--tasks", o->tasks, "Multiple-choice items, JSONL (not built yet)");
     cmd->add_option("--device", o->device, "cpu");
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
-    cmd->callback([&ctx, o] { ctx.run = [&ctx, o] { return run(ctx, *o); }; });
+    cmd->callback([&ctx, o, endpoint] {
+        if (o->model.empty() != endpoint->given()) throw CLI::ValidationError("eval", "needs a MODEL or an --endpoint, and one of them only");
+        ctx.run = [&ctx, o, endpoint] { return endpoint->given() ? eval_endpoint(ctx, *endpoint, o->text, o->context, o->samples) : run(ctx, *o); };
+    });
 }
 
 }  // namespace tenpak::cli
