@@ -149,7 +149,8 @@ Error curl_error(CURLcode code, const Transfer& t) {
         case CURLE_GOT_NOTHING:
         case CURLE_RECV_ERROR:
         case CURLE_SEND_ERROR: return error(ErrorCode::kIo, "the connection ended before the answer did");
-        case CURLE_OUT_OF_MEMORY: return error(ErrorCode::kOutOfMemory, "not enough memory for the answer");
+        // What curl says of a header line longer than the 100 kB that it takes; real lack of memory looks the same.
+        case CURLE_OUT_OF_MEMORY: return error(ErrorCode::kMalformed, "the answer's headers are longer than the HTTP library takes");
         default: return error(ErrorCode::kIo, "the request failed");
     }
 }

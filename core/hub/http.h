@@ -4,6 +4,7 @@
 //
 // HTTP/1.1 over http or https; certificates are verified. A redirect is an error: nothing, least of all a token, is sent
 // to an address that the user did not name. Bodies are asked for uncompressed, so that none can be a bomb.
+// The program must ignore SIGPIPE: with https a server that goes away raises it in some builds of libcurl.
 // Proxies of the environment (http_proxy, https_proxy, no_proxy) are used, except for this machine itself.
 #pragma once
 #include <chrono>
