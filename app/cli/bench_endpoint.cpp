@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "app/cli/model_loading.h"
 #include "core/base/file.h"
 #include "core/serving/benchmark.h"
 #include "core/serving/prompts.h"
@@ -133,7 +134,8 @@ Result<int> bench_endpoint(const Context& ctx, const EndpointOptions& o, unsigne
     return 0;
 }
 
-Result<int> eval_endpoint(const Context& ctx, const EndpointOptions& o, const std::string& text_file, unsigned context, unsigned windows) {
+Result<int> eval_endpoint(const Context& ctx, const EndpointOptions& o, const std::string& text_file, evaluate::PerplexityOptions options) {
+    if (text_file.empty()) return make_error(ErrorCode::kInvalidArgument, "there is nothing to measure on", o.url, "Give a text file with --text FILE");
     if (o.tokenizer.empty()) {
         return make_error(ErrorCode::kInvalidArgument, "perplexity through a server needs the model's tokenizer", o.url, "Name the model's folder with --tokenizer DIR (tokenizer.json is enough)");
     }
@@ -147,11 +149,13 @@ Result<int> eval_endpoint(const Context& ctx, const EndpointOptions& o, const st
     }
     TENPAK_ASSIGN(Target t, open_target(ctx, o));
     warn_of_open_token(ctx, t);
+    if (options.convention == evaluate::Convention::kSecondHalf) {
+        TENPAK_ASSIGN(options.bos, added_bos(*tokenizer));
+    }
     // One token of the context is for the one that every request generates.
-    const unsigned most = t.info.max_model_len > 2 ? std::min(2048u, t.info.max_model_len - 1) : 2048u;
-    TENPAK_ASSIGN(auto options, serving::whole_windows(tokens->size(), context != 0 ? context : most, windows));
-    if (!o.concurrency.empty()) options.concurrency = o.concurrency.front();
-    TENPAK_ASSIGN(const auto r, serving::server_perplexity(t.endpoint, *t.client, *tokenizer, *tokens, options, ctx.job));
+    const std::uint32_t most = t.info.max_model_len > 2 ? t.info.max_model_len - 1 : UINT32_MAX;
+    TENPAK_ASSIGN(const auto plan, evaluate::plan_windows(tokens->size(), most, options));
+    TENPAK_ASSIGN(const auto r, serving::server_perplexity(t.endpoint, *t.client, *tokenizer, *tokens, plan, o.concurrency.empty() ? 4 : o.concurrency.front(), ctx.job));
     char line[512];
     std::snprintf(line, sizeof line, "perplexity %.4f ± %.4f (%s: %u windows, %llu predicted tokens, %s)\nby %s, %s\n", r.perplexity, r.standard_error, r.convention.c_str(), r.windows,
                   static_cast<unsigned long long>(r.tokens), format_duration(r.seconds).c_str(), serving::logprobs_by_name(r.by), r.alignment().c_str());

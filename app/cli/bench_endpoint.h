@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/cli/command.h"
+#include "core/evaluate/windows.h"
 
 namespace tenpak::cli {
 
@@ -22,7 +23,7 @@ std::shared_ptr<EndpointOptions> add_endpoint_options(CLI::App& cmd, bool bench)
 /// `generate` 0: 64.
 Result<int> bench_endpoint(const Context& ctx, const EndpointOptions& o, unsigned prompt, unsigned generate, unsigned samples);
 
-/// Perplexity by whole windows of `context` tokens (0: 2048, or what the server allows), at most `windows` of them (0: all).
-Result<int> eval_endpoint(const Context& ctx, const EndpointOptions& o, const std::string& text_file, unsigned context, unsigned windows);
+/// `options.bos` is found here.
+Result<int> eval_endpoint(const Context& ctx, const EndpointOptions& o, const std::string& text_file, evaluate::PerplexityOptions options);
 
 }  // namespace tenpak::cli

@@ -41,8 +41,8 @@ WindowPrompt window_prompt(const model::Tokenizer& tokenizer, std::span<const mo
 
 class Measurement {
    public:
-    Measurement(const Endpoint& endpoint, hub::HttpClient& client, const model::Tokenizer& tokenizer, std::span<const model::Token> text, const ServerPerplexityOptions& options)
-        : endpoint_(endpoint), client_(client), tokenizer_(tokenizer), text_(text), options_(options), sums_(options.windows.size()), counts_(options.windows.size()) {}
+    Measurement(const Endpoint& endpoint, hub::HttpClient& client, const model::Tokenizer& tokenizer, std::span<const model::Token> text, const evaluate::WindowPlan& plan, std::uint32_t concurrency)
+        : endpoint_(endpoint), client_(client), tokenizer_(tokenizer), text_(text), plan_(plan), concurrency_(concurrency), sums_(plan.windows.size()), counts_(plan.windows.size()) {}
 
     /// The first way that the server offers.
     Status choose(const JobContext& ctx) {
@@ -64,6 +64,10 @@ class Measurement {
             auto answer = read_prompt_logprobs(response.body, plain, by, endpoint_.completions_url());
             Status s = answer.ok() ? check_alignment(*answer, kPlain, endpoint_.completions_url()) : Status(answer.error());
             if (s.ok()) {
+                if (by == LogprobsBy::kEchoText && plan_.bos >= 0) {
+                    return make_error(ErrorCode::kUnsupported, "the server takes text only, and this convention puts a BOS in place of each window's first token", endpoint_.completions_url(),
+                                      "Use --convention windows");
+                }
                 result_.by = by;
                 return {};
             }
@@ -73,9 +77,9 @@ class Measurement {
     }
 
     Result<ServerPerplexity> run(const JobContext& ctx) {
-        const std::size_t all = options_.windows.size();
+        const std::size_t all = plan_.windows.size();
         while (done_ < all) {
-            while (sent_ < all && client_.active() < options_.concurrency && !failure_) TENPAK_RETURN_IF_ERROR(send(sent_++));
+            while (sent_ < all && client_.active() < concurrency_ && !failure_) TENPAK_RETURN_IF_ERROR(send(sent_++));
             TENPAK_RETURN_IF_ERROR(client_.run(ctx));
             if (failure_) return *failure_;
             ctx.report({"perplexity", done_, all, "windows", {}});
@@ -85,8 +89,9 @@ class Measurement {
 
    private:
     Status send(std::size_t index) {
-        const ScoredWindow& w = options_.windows[index];
+        const evaluate::Window& w = plan_.windows[index];
         WindowPrompt window = window_prompt(tokenizer_, text_.subspan(w.begin, w.length), result_.by);
+        if (plan_.bos >= 0) window.prompt.tokens.front() = plan_.bos;
         result_.trimmed_tokens += window.front + window.back;
         // Targets count from the window's first token that is fed, which nothing predicts.
         const std::size_t first = window.front + 1 >= w.first ? 1 : w.first - window.front;
@@ -139,10 +144,10 @@ class Measurement {
             r.window_nll.push_back(sums_[i] / static_cast<double>(counts_[i]));
             total += sums_[i];
             r.tokens += counts_[i];
-            r.context = std::max(r.context, options_.windows[i].length);
         }
         r.windows = static_cast<std::uint32_t>(sums_.size());
-        r.convention = options_.convention;
+        r.context = plan_.context;
+        r.convention = plan_.convention;
         r.nll = total / static_cast<double>(r.tokens);
         r.perplexity = std::exp(r.nll);
         r.standard_error = r.perplexity * evaluate::mean_and_error(r.window_nll).standard_error;  // delta method
@@ -153,7 +158,8 @@ class Measurement {
     hub::HttpClient& client_;
     const model::Tokenizer& tokenizer_;
     std::span<const model::Token> text_;
-    const ServerPerplexityOptions& options_;
+    const evaluate::WindowPlan& plan_;
+    std::uint32_t concurrency_;
     ServerPerplexity result_;
     std::vector<double> sums_;
     std::vector<std::uint64_t> counts_;
@@ -172,28 +178,17 @@ std::string ServerPerplexity::alignment() const {
     return s;
 }
 
-Result<ServerPerplexityOptions> whole_windows(std::size_t tokens, std::uint32_t context, std::uint32_t max_windows) {
-    if (tokens < 2) return make_error(ErrorCode::kInvalidArgument, tokens == 0 ? "the text has no tokens" : "the text is a single token: nothing can be predicted", {}, "Give a text of at least a few hundred words");
-    if (context < 2) return make_error(ErrorCode::kInvalidArgument, "a window needs at least 2 tokens");
-    const auto length = static_cast<std::uint32_t>(std::min<std::size_t>(context, tokens));
-    const std::size_t all = tokens / length, count = max_windows == 0 ? all : std::min<std::size_t>(all, max_windows);
-    ServerPerplexityOptions o;
-    o.convention = "windows-" + std::to_string(length);
-    for (std::size_t i = 0; i < count; ++i) o.windows.push_back({i * all / count * length, length, 1});
-    return o;
-}
-
 Result<ServerPerplexity> server_perplexity(const Endpoint& endpoint, hub::HttpClient& client, const model::Tokenizer& tokenizer, std::span<const model::Token> text,
-                                           const ServerPerplexityOptions& options, const JobContext& ctx) {
+                                           const evaluate::WindowPlan& plan, std::uint32_t concurrency, const JobContext& ctx) {
     if (endpoint.api == Api::kChat) return make_error(ErrorCode::kUnsupported, "a chat endpoint gives no log-probabilities of a text", endpoint.completions_url(), "Name the server or its /v1/completions");
-    if (options.windows.empty() || options.concurrency == 0) return make_error(ErrorCode::kInvalidArgument, "there is no window to measure");
-    for (const ScoredWindow& w : options.windows) {
+    if (plan.windows.empty() || concurrency == 0) return make_error(ErrorCode::kInvalidArgument, "there is no window to measure");
+    for (const evaluate::Window& w : plan.windows) {
         if (w.length < 2 || w.first == 0 || w.first >= w.length || w.begin > text.size() || w.length > text.size() - w.begin) return make_error(ErrorCode::kInvalidArgument, "a window lies outside the text");
     }
     if (client.active() != 0) return make_error(ErrorCode::kInternal, "the client is busy");
     try {
         const auto start = hub::HttpClock::now();
-        Measurement m(endpoint, client, tokenizer, text, options);
+        Measurement m(endpoint, client, tokenizer, text, plan, concurrency);
         TENPAK_RETURN_IF_ERROR(m.choose(ctx));
         auto r = m.run(ctx);
         if (!r.ok()) {

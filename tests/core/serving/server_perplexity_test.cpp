@@ -71,25 +71,29 @@ std::string sample_text() {
     return text;
 }
 
-double expected_nll(const std::vector<Token>& text, const std::vector<ScoredWindow>& windows) {
+double expected_nll(const std::vector<Token>& text, const std::vector<evaluate::Window>& windows) {
     double sum = 0, count = 0;
-    for (const ScoredWindow& w : windows) {
+    for (const evaluate::Window& w : windows) {
         for (std::uint32_t i = w.first; i < w.length; ++i, ++count) sum -= logprob(text[w.begin + i - 1], text[w.begin + i]);
     }
     return sum / count;
 }
 
-Result<ServerPerplexity> measure(Scorer& scorer, const std::vector<Token>& text, const ServerPerplexityOptions& o, bool chat = false) {
+evaluate::WindowPlan whole(std::size_t tokens, std::uint32_t context, std::uint32_t most) {
+    return *evaluate::plan_windows(tokens, 2048, {.context = context, .max_windows = most});
+}
+
+Result<ServerPerplexity> measure(Scorer& scorer, const std::vector<Token>& text, const evaluate::WindowPlan& plan, bool chat = false, std::uint32_t concurrency = 4) {
     const ScriptedServer server([&](const ServedRequest& r, Connection& c) { return scorer(r, c); });
     Endpoint e = *parse_endpoint(server.url(), chat);
     const auto client = hub::HttpClient::create();
-    return server_perplexity(e, **client, *scorer.tokenizer, text, o, {});
+    return server_perplexity(e, **client, *scorer.tokenizer, text, plan, concurrency, {});
 }
 
 TEST(ServerPerplexity, ByTokenIdsExactly) {
     Scorer s;
     const auto text = *s.tokenizer->encode(sample_text(), false);
-    const auto o = *whole_windows(text.size(), 64, 5);
+    const auto o = whole(text.size(), 64, 5);
     ASSERT_EQ(o.windows.size(), 5u);
     EXPECT_EQ(o.convention, "windows-64");
     for (const LogprobsBy by : {LogprobsBy::kPromptLogprobs, LogprobsBy::kEchoTokens}) {
@@ -111,21 +115,40 @@ TEST(ServerPerplexity, ByTokenIdsExactly) {
 TEST(ServerPerplexity, OtherConventionsByTheirWindows) {
     Scorer s;
     const auto text = *s.tokenizer->encode(sample_text(), false);
-    ServerPerplexityOptions o;
-    o.convention = "second-half-64";
-    for (std::size_t i = 0; i < 6; ++i) o.windows.push_back({i * 64, 64, 33});
+    const auto o = *evaluate::plan_windows(text.size(), 2048, {.context = 64, .max_windows = 6, .convention = evaluate::Convention::kSecondHalf});
+    ASSERT_EQ(o.windows.size(), 6u);
     const auto r = measure(s, text, o);
     ASSERT_TRUE(r.ok()) << r.error().text();
     EXPECT_EQ(r->tokens, 6u * 31);
     EXPECT_EQ(r->convention, "second-half-64");
     EXPECT_NEAR(r->nll, expected_nll(text, o.windows), 1e-12);
+
+    const auto overlapping = *evaluate::plan_windows(text.size(), 2048, {.context = 64, .convention = evaluate::Convention::kStride, .stride = 16});
+    const auto strided = measure(s, text, overlapping);
+    ASSERT_TRUE(strided.ok()) << strided.error().text();
+    EXPECT_EQ(strided->tokens, text.size() - 1);
+    EXPECT_EQ(strided->convention, "stride-16-of-64");
+    EXPECT_NEAR(strided->nll, expected_nll(text, overlapping.windows), 1e-12);
+}
+
+TEST(ServerPerplexity, BosInPlaceOfTheFirstToken) {
+    Scorer s;
+    auto text = *s.tokenizer->encode(sample_text(), false);
+    auto o = *evaluate::plan_windows(text.size(), 2048, {.context = 64, .max_windows = 3, .convention = evaluate::Convention::kSecondHalf, .bos = 1});
+    for (auto& w : o.windows) w.first = 1;  // so that the BOS takes part in what is scored
+    const auto r = measure(s, text, o);
+    ASSERT_TRUE(r.ok()) << r.error().text();
+    for (const auto& w : o.windows) text[w.begin] = 1;
+    EXPECT_NEAR(r->nll, expected_nll(text, o.windows), 1e-12);
+    s.ids = false;
+    EXPECT_EQ(measure(s, text, o).error().code, ErrorCode::kUnsupported);
 }
 
 TEST(ServerPerplexity, ByTextWithItsAlignmentStated) {
     Scorer s;
     s.ids = false;
     const auto text = *s.tokenizer->encode(sample_text(), false);
-    const auto o = *whole_windows(text.size(), 64, 0);
+    const auto o = whole(text.size(), 64, 0);
     for (const bool bos : {false, true}) {
         s.adds_bos = bos;
         const auto r = measure(s, text, o);
@@ -148,7 +171,7 @@ TEST(ServerPerplexity, RetokenizedWindowsCannotServeOverlaps) {
     for (int i = 0; i < 40; ++i) {
         for (const char* letter : {"t", "h", "e"}) text.push_back(s.tokenizer->encode(letter, false)->back());
     }
-    auto o = *whole_windows(text.size(), 30, 2);
+    auto o = whole(text.size(), 30, 2);
     const auto whole = measure(s, text, o);
     ASSERT_TRUE(whole.ok()) << whole.error().text();
     EXPECT_EQ(whole->windows_retokenized, 2u);
@@ -162,7 +185,7 @@ TEST(ServerPerplexity, RetokenizedWindowsCannotServeOverlaps) {
 TEST(ServerPerplexity, ServersThatCannot) {
     Scorer s;
     const auto text = *s.tokenizer->encode(sample_text(), false);
-    const auto o = *whole_windows(text.size(), 64, 2);
+    const auto o = whole(text.size(), 64, 2);
     s.prompt_logprobs = s.echo = false;
     const auto none = measure(s, text, o);
     ASSERT_FALSE(none.ok());
@@ -181,9 +204,8 @@ TEST(ServerPerplexity, FailureNamesItsWindow) {
     Scorer s;
     s.fail_at = 4;  // one probe, two windows, then
     const auto text = *s.tokenizer->encode(sample_text(), false);
-    auto o = *whole_windows(text.size(), 64, 5);
-    o.concurrency = 1;
-    const auto r = measure(s, text, o);
+    const auto o = whole(text.size(), 64, 5);
+    const auto r = measure(s, text, o, false, 1);
     ASSERT_FALSE(r.ok());
     EXPECT_NE(r.error().text().find("window 3"), std::string::npos) << r.error().text();
     EXPECT_NE(r.error().text().find("maximum context length is 7"), std::string::npos);
@@ -193,12 +215,8 @@ TEST(ServerPerplexity, FailureNamesItsWindow) {
 TEST(ServerPerplexity, BadWindows) {
     Scorer s;
     const auto text = *s.tokenizer->encode(sample_text(), false);
-    EXPECT_EQ(whole_windows(0, 64, 0).error().code, ErrorCode::kInvalidArgument);
-    EXPECT_EQ(whole_windows(1, 64, 0).error().code, ErrorCode::kInvalidArgument);
-    EXPECT_EQ(whole_windows(100, 1, 0).error().code, ErrorCode::kInvalidArgument);
-    EXPECT_EQ(whole_windows(50, 64, 0)->windows.size(), 1u);
-    for (const ScoredWindow w : {ScoredWindow{0, 1, 1}, ScoredWindow{0, 10, 0}, ScoredWindow{0, 10, 10}, ScoredWindow{text.size() - 5, 10, 1}, ScoredWindow{SIZE_MAX, 10, 1}}) {
-        ServerPerplexityOptions o;
+    for (const evaluate::Window w : {evaluate::Window{0, 1, 1}, evaluate::Window{0, 10, 0}, evaluate::Window{0, 10, 10}, evaluate::Window{text.size() - 5, 10, 1}, evaluate::Window{SIZE_MAX, 10, 1}}) {
+        evaluate::WindowPlan o;
         o.windows = {w};
         EXPECT_EQ(measure(s, text, o).error().code, ErrorCode::kInvalidArgument);
     }
