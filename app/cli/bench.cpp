@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "app/cli/bench_endpoint.h"
 #include "app/cli/command.h"
 #include "app/cli/model_loading.h"
 #include "core/evaluate/ab_timing.h"
@@ -132,7 +133,8 @@ Result<int> run(const Context& ctx, const Options& o) {
 void add_bench(CLI::App& app, Context& ctx) {
     auto* cmd = app.add_subcommand("bench", "Measure a model's latency, throughput and memory on this machine");
     auto o = std::make_shared<Options>();
-    cmd->add_option("MODEL", o->model, "Model directory or .tnpk")->required();
+    cmd->add_option("MODEL", o->model, "Model directory or .tnpk");
+    auto endpoint = add_endpoint_options(*cmd, true);
     cmd->add_option("--base", o->base, "Base model, where MODEL is a delta");
     cmd->add_option("--candidate", o->candidate, "Quantize to this candidate first (default: the model as it is)");
     cmd->add_option("--calibration", o->calibration, "Text that awq and gptq candidates calibrate on");
@@ -145,7 +147,10 @@ void add_bench(CLI::App& app, Context& ctx) {
     cmd->add_option("--device", o->device, "cpu");
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
     add_activations_option(*cmd, o->activations);
-    cmd->callback([&ctx, o] { ctx.run = [&ctx, o] { return run(ctx, *o); }; });
+    cmd->callback([&ctx, o, endpoint] {
+        if (o->model.empty() != endpoint->given()) throw CLI::ValidationError("bench", "needs a MODEL or an --endpoint, and one of them only");
+        ctx.run = [&ctx, o, endpoint] { return endpoint->given() ? bench_endpoint(ctx, *endpoint, o->prompt, o->generate, o->samples) : run(ctx, *o); };
+    });
 }
 
 }  // namespace tenpak::cli

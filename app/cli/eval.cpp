@@ -2,6 +2,7 @@
 // tenpak eval: perplexity of a model on a text, its divergence from another model, its accuracy on multiple-choice items.
 #include <cstdio>
 
+#include "app/cli/bench_endpoint.h"
 #include "app/cli/command.h"
 #include "app/cli/model_loading.h"
 #include "core/evaluate/multiple_choice.h"
@@ -22,14 +23,8 @@ struct Measured {
     std::optional<evaluate::AccuracyDelta> accuracy_delta;
 };
 
-/// The token that the tokenizer puts before a text by itself, -1 if none.
-Result<model::Token> added_bos(const model::Tokenizer& tokenizer) {
-    TENPAK_ASSIGN(const auto with, tokenizer.encode("a", true));
-    TENPAK_ASSIGN(const auto without, tokenizer.encode("a", false));
-    return with.size() > without.size() && !with.empty() && (without.empty() || with.front() != without.front()) ? with.front() : -1;
-}
-
-Result<evaluate::PerplexityOptions> perplexity_options(const Options& o, const ModelSource& source) {
+/// All but the BOS, which needs a tokenizer.
+Result<evaluate::PerplexityOptions> perplexity_options(const Options& o) {
     evaluate::PerplexityOptions p;
     p.context = o.context;
     p.max_windows = o.samples;
@@ -38,6 +33,19 @@ Result<evaluate::PerplexityOptions> perplexity_options(const Options& o, const M
     if (o.stride != 0 && p.convention != evaluate::Convention::kStride) {
         return make_error(ErrorCode::kInvalidArgument, "--stride belongs to the stride convention, not to " + o.convention, {}, "Leave one of the two out");
     }
+    return p;
+}
+
+Result<int> run_endpoint(const Context& ctx, const EndpointOptions& endpoint, const Options& o) {
+    if (!o.reference.empty() || !o.save_reference.empty() || !o.tasks.empty()) {
+        return make_error(ErrorCode::kUnsupported, "--reference, --save-reference and --tasks are for models that run here, not behind an --endpoint", endpoint.url, "Leave them out");
+    }
+    TENPAK_ASSIGN(const auto options, perplexity_options(o));
+    return eval_endpoint(ctx, endpoint, o.text, options);
+}
+
+Result<evaluate::PerplexityOptions> perplexity_options(const Options& o, const ModelSource& source) {
+    TENPAK_ASSIGN(auto p, perplexity_options(o));
     if (p.convention == evaluate::Convention::kSecondHalf) {
         TENPAK_ASSIGN(const auto tokenizer, model::load_tokenizer(source));
         TENPAK_ASSIGN(p.bos, added_bos(*tokenizer));
@@ -177,7 +185,8 @@ Result<int> run(const Context& ctx, const Options& o) {
 void add_eval(CLI::App& app, Context& ctx) {
     auto* cmd = app.add_subcommand("eval", "Measure a model's perplexity on a text, its divergence from another model, its accuracy on items");
     auto o = std::make_shared<Options>();
-    cmd->add_option("MODEL", o->model, "Model directory or .tnpk")->required();
+    cmd->add_option("MODEL", o->model, "Model directory or .tnpk");
+    auto endpoint = add_endpoint_options(*cmd, false);
     cmd->add_option("--text", o->text, "UTF-8 text file");
     cmd->add_option("--base", o->base, "Base model, where MODEL is a delta");
     cmd->add_option("--context", o->context, "Tokens a window (default: 2048, second-half 512, or the model's own limit)")->check(CLI::Range(2u, 1u << 20));
@@ -191,7 +200,10 @@ void add_eval(CLI::App& app, Context& ctx) {
     cmd->add_option("--device", o->device, "cpu");
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
     add_activations_option(*cmd, o->activations);
-    cmd->callback([&ctx, o] { ctx.run = [&ctx, o] { return run(ctx, *o); }; });
+    cmd->callback([&ctx, o, endpoint] {
+        if (o->model.empty() != endpoint->given()) throw CLI::ValidationError("eval", "needs a MODEL or an --endpoint, and one of them only");
+        ctx.run = [&ctx, o, endpoint] { return endpoint->given() ? run_endpoint(ctx, *endpoint, *o) : run(ctx, *o); };
+    });
 }
 
 }  // namespace tenpak::cli

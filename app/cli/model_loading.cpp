@@ -32,6 +32,12 @@ void add_activations_option(CLI::App& command, std::string& value) {
         ->check(CLI::IsMember({"exact", "native"}));
 }
 
+Result<model::Token> added_bos(const model::Tokenizer& tokenizer) {
+    TENPAK_ASSIGN(const auto with, tokenizer.encode("a", true));
+    TENPAK_ASSIGN(const auto without, tokenizer.encode("a", false));
+    return with.size() > without.size() && !with.empty() && (without.empty() || with.front() != without.front()) ? with.front() : -1;
+}
+
 Result<std::vector<model::Token>> read_tokens(const ModelSource& source, const std::string& text_file) {
     TENPAK_ASSIGN(const std::string text, read_text_file(text_file, 1u << 30));
     TENPAK_ASSIGN(const auto tokenizer, model::load_tokenizer(source));

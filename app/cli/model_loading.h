@@ -7,6 +7,7 @@
 
 #include "app/cli/command.h"
 #include "core/compute/backend.h"
+#include "core/model/tokenizer.h"
 #include "core/model/transformer.h"
 
 namespace tenpak::cli {
@@ -23,6 +24,8 @@ Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path,
 Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device, unsigned threads, const std::string& activations = {});
 /// --activations exact|native
 void add_activations_option(CLI::App& command, std::string& value);
+/// The token that the tokenizer puts before a text by itself, -1 if none.
+Result<model::Token> added_bos(const model::Tokenizer& tokenizer);
 /// A text file in the tokens of the model's own tokenizer.
 Result<std::vector<model::Token>> read_tokens(const ModelSource& source, const std::string& text_file);
 

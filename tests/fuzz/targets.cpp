@@ -9,6 +9,7 @@ const std::vector<Target>& targets() {
         {"manifest", manifest_target, manifest_seeds},
         {"artifact", artifact_target, artifact_seeds},
         {"bundle", bundle_target, bundle_seeds},
+        {"serving", serving_target, serving_seeds},
     };
     return all;
 }

@@ -16,6 +16,7 @@ void safetensors_target(Input input);  ///< the header of a .safetensors file
 void manifest_target(Input input);     ///< manifest.json, as it is and in canonical form
 void artifact_target(Input input);     ///< a .tnpk file, as it is and with a header made right for it
 void bundle_target(Input input);       ///< signature.sig and model.sig, their payloads and the HMAC document
+void serving_target(Input input);      ///< what a server of language models answers: event streams, log-probabilities
 
 struct Target {
     const char* name;
@@ -28,5 +29,6 @@ std::vector<std::string> safetensors_seeds();
 std::vector<std::string> manifest_seeds();
 std::vector<std::string> artifact_seeds();
 std::vector<std::string> bundle_seeds();
+std::vector<std::string> serving_seeds();
 
 }  // namespace tenpak::fuzz

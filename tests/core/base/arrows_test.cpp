@@ -26,6 +26,8 @@ const std::map<std::string, std::vector<std::string>> kArrows = {
     {"core/artifact", {"core/delta", "core/quant", "core/model", "core/compute", "core/tensor", "core/base"}},
     {"core/archive", {"core/artifact", "core/delta", "core/tensor", "core/base"}},
     {"core/signing", {"core/artifact", "core/delta", "core/tensor", "core/base"}},
+    {"core/hub", {"core/base"}},
+    {"core/serving", {"core/hub", "core/evaluate", "core/model", "core/quant", "core/compute", "core/tensor", "core/base"}},
     {"app", {"core"}},
     {"ui", {"app", "core"}},
 };
