@@ -29,7 +29,9 @@ Result<std::unique_ptr<Transformer>> Transformer::load(std::shared_ptr<const Mod
                                                        compute::Backend& backend, const LoadOptions& options, const JobContext& ctx) {
     return guarded("load the model", [&]() -> Result<std::unique_ptr<Transformer>> {
         auto impl = std::make_unique<Impl>(backend);
-        TENPAK_RETURN_IF_ERROR(impl->load(*source, overrides, options, ctx));
+        impl->source = source;
+        impl->options = options;
+        TENPAK_RETURN_IF_ERROR(impl->load(overrides, ctx));
         return std::unique_ptr<Transformer>(new Transformer(std::move(impl)));
     });
 }
@@ -48,18 +50,19 @@ std::uint64_t Transformer::workspace_bytes() const {
 }
 
 std::uint64_t Transformer::step_bytes() const {
-    std::uint64_t bytes = impl_->head.packed->bytes() + impl_->final_norm.weight.bytes();
-    for (const DecoderLayer& layer : impl_->layers) {
-        for (const Linear& linear : layer.linears) bytes += linear.packed->bytes();
-        bytes += layer.input_norm.weight.bytes() + layer.post_norm.weight.bytes();
-    }
+    std::uint64_t bytes = impl_->head.packed->bytes() + impl_->final_norm.weight.bytes() + impl_->final_norm.bias.bytes();
+    for (const Layer& layer : impl_->layers) bytes += layer.weights ? layer.weights->bytes() : layer.bytes;
     return bytes;
 }
 
 std::vector<std::string> Transformer::kernels() const {
     std::vector<std::string> names = {impl_->head.packed->kernel()};
-    for (const DecoderLayer& layer : impl_->layers) {
-        for (const Linear& linear : layer.linears) names.emplace_back(linear.packed->kernel());
+    for (const Layer& layer : impl_->layers) {
+        names.insert(names.end(), layer.kernels.begin(), layer.kernels.end());
+        if (!layer.weights) continue;
+        for (const Part& part : layer.weights->parts) {
+            if (part.packed) names.emplace_back(part.packed->kernel());
+        }
     }
     std::sort(names.begin(), names.end());
     names.erase(std::unique(names.begin(), names.end()), names.end());
@@ -68,8 +71,8 @@ std::vector<std::string> Transformer::kernels() const {
 
 Status Transformer::hidden_states(std::span<const SequenceChunk> chunks, KvCache& cache, std::vector<float>& hidden) {
     return guarded("run the model", [&]() -> Status {
-        TENPAK_RETURN_IF_ERROR(impl_->run(chunks, cache));
-        hidden.resize(impl_->host_hidden.size());
+        TENPAK_ASSIGN(const std::uint32_t rows, impl_->run(chunks, cache));
+        hidden.resize(std::size_t{rows} * impl_->config.hidden);
         return impl_->backend.download(impl_->hidden.data(), hidden.size(), hidden.data());
     });
 }
@@ -87,11 +90,11 @@ Status Transformer::head(std::span<const float> hidden, std::vector<float>& logi
 Status Transformer::forward(std::span<const SequenceChunk> chunks, KvCache& cache, LogitsOf which, std::vector<float>& logits) {
     return guarded("run the model", [&]() -> Status {
         Impl& m = *impl_;
-        TENPAK_RETURN_IF_ERROR(m.run(chunks, cache));
+        TENPAK_ASSIGN(const std::uint32_t tokens, m.run(chunks, cache));
         logits.clear();
-        const std::size_t dim = m.config.hidden, tokens = m.host_hidden.size() / dim;
+        const std::size_t dim = m.config.hidden;
         if (which == LogitsOf::kNone) return m.backend.synchronize();
-        if (which == LogitsOf::kAll || tokens == chunks.size()) return m.head_of(m.hidden.data(), static_cast<std::uint32_t>(tokens), logits);
+        if (which == LogitsOf::kAll || tokens == chunks.size()) return m.head_of(m.hidden.data(), tokens, logits);
         TENPAK_RETURN_IF_ERROR(m.normed.reserve(chunks.size() * dim));
         std::size_t end = 0;
         for (std::size_t s = 0; s < chunks.size(); ++s) {
@@ -102,8 +105,13 @@ Status Transformer::forward(std::span<const SequenceChunk> chunks, KvCache& cach
     });
 }
 
-Status Transformer::embed(std::span<const Token> tokens, std::vector<float>& hidden) const {
-    return guarded("embed a text", [&] { return impl_->embed(tokens, hidden); });
+Status Transformer::embed(std::span<const Token> tokens, std::uint32_t window, std::vector<float>& hidden) const {
+    return guarded("embed a text", [&]() -> Status {
+        if (window == 0) return make_error(ErrorCode::kInvalidArgument, "a window of no tokens");
+        std::vector<std::uint32_t> positions(tokens.size());
+        for (std::size_t t = 0; t < tokens.size(); ++t) positions[t] = static_cast<std::uint32_t>(t % window);
+        return impl_->embed(tokens, positions, hidden);
+    });
 }
 
 Status Transformer::run_layer(std::uint32_t layer, std::vector<float>& hidden, std::uint32_t window, const LinearObserver& observer,
@@ -114,45 +122,27 @@ Status Transformer::run_layer(std::uint32_t layer, std::vector<float>& hidden, s
         if (layer >= m.config.layers || window == 0 || tokens % window != 0 || hidden.size() != tokens * m.config.hidden) {
             return make_error(ErrorCode::kInvalidArgument, "hidden states do not consist of whole windows of " + std::to_string(window) + " tokens");
         }
-        std::vector<std::uint32_t> positions(tokens);
-        std::vector<SequenceSpan> sequences;
-        for (std::size_t t = 0; t < tokens; ++t) positions[t] = static_cast<std::uint32_t>(t % window);
-        for (std::size_t t = 0; t < tokens; t += window) sequences.push_back({static_cast<std::uint32_t>(t), window, 0, {}});
+        Batch batch;
+        const std::vector<Token> unused(window);  // the graph below the embedding does not look at tokens
+        for (std::size_t t = 0; t < tokens; t += window) batch.add(unused, 0, m.config.rope.variant(window));
         TENPAK_RETURN_IF_ERROR(m.hidden.assign(hidden));
-        TENPAK_RETURN_IF_ERROR(m.block(m.layers[layer], positions, sequences, observer, until));
+        TENPAK_RETURN_IF_ERROR(m.block(layer, batch, observer, until));
         return m.backend.download(m.hidden.data(), hidden.size(), hidden.data());
     });
 }
 
 Status Transformer::set_linear(const std::string& name, const compute::LinearWeight& weight) {
-    return guarded("replace a weight", [&]() -> Status {
-        Linear* linear = impl_->find_linear(name);
-        if (linear == nullptr) return make_error(ErrorCode::kNotFound, "the model has no linear weight " + name);
-        if (weight.n != linear->n || weight.k != linear->k) return make_error(ErrorCode::kMismatch, "another shape than the weight it replaces", name);
-        TENPAK_RETURN_IF_ERROR(check_finite(weight, name));
-        if (weight.bias.empty() && !linear->bias.empty()) {
-            compute::LinearWeight with_bias = weight;
-            with_bias.bias = linear->bias;
-            TENPAK_ASSIGN(linear->packed, impl_->backend.make_linear(with_bias));
-        } else {
-            TENPAK_ASSIGN(linear->packed, impl_->backend.make_linear(weight));
-        }
-        return {};
-    });
+    return guarded("replace a weight", [&] { return impl_->set_linear(name, weight); });
 }
 
 Status Transformer::set_vector(const std::string& name, std::vector<float> values) {
-    Norm* norm = impl_->find_norm(name);
-    if (norm == nullptr) return make_error(ErrorCode::kNotFound, "the model has no norm weight " + name);
-    if (values.size() != impl_->config.hidden) return make_error(ErrorCode::kMismatch, "another size than the weight it replaces", name);
-    TENPAK_RETURN_IF_ERROR(check_finite(values, name));
-    return norm->weight.assign(values);
+    return guarded("replace a weight", [&] { return impl_->set_vector(name, std::move(values)); });
 }
 
 std::vector<std::string> Transformer::linear_names(std::uint32_t layer) const {
     std::vector<std::string> names;
     if (layer >= impl_->layers.size()) return names;
-    for (const Linear& linear : impl_->layers[layer].linears) names.push_back(linear.name);
+    for (const StoredLinear& linear : impl_->layers[layer].layout.linears) names.push_back(linear.name);
     return names;
 }
 

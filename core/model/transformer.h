@@ -21,8 +21,8 @@ class KvCache {
     KvCache(const ModelConfig& config, compute::Backend& backend, std::uint32_t slots, std::uint32_t capacity);
     void clear();                               ///< all slots empty
     void truncate(std::uint32_t slot, std::uint32_t length);
-    std::uint32_t length(std::uint32_t slot) const { return lengths_[slot]; }
-    std::uint32_t slots() const { return static_cast<std::uint32_t>(lengths_.size()); }
+    std::uint32_t length(std::uint32_t slot) const { return static_cast<std::uint32_t>(slots_[slot].tokens.size()); }
+    std::uint32_t slots() const { return static_cast<std::uint32_t>(slots_.size()); }
     std::uint32_t capacity() const { return capacity_; }
     std::uint64_t bytes() const { return keys_.bytes() + values_.bytes(); }
     const Status& allocated() const { return allocated_; }
@@ -30,8 +30,12 @@ class KvCache {
    private:
     friend class Transformer;
     compute::KvView view(std::uint32_t layer, std::uint32_t slot);
+    struct Slot {
+        std::vector<Token> tokens;  ///< whose keys and values are stored
+        std::uint32_t variant = 0;  ///< of the rotary frequencies that the keys were made with
+    };
     std::uint32_t capacity_, kv_dim_;
-    std::vector<std::uint32_t> lengths_;
+    std::vector<Slot> slots_;
     compute::Buffer keys_, values_;  // [layer][slot][position][kv_head][head_dim]
     Status allocated_;
 };
@@ -43,7 +47,7 @@ struct SequenceChunk {
 };
 enum class LogitsOf { kNone, kLastOfChunk, kAll };
 
-/// Sees the input of each linear layer: tensor name, x[tokens][k].
+/// Sees the input of each linear weight as stored (a fused one once): tensor name, x[tokens][k] in the host's memory.
 using LinearObserver = std::function<void(const std::string& weight_name, const float* x, std::uint32_t tokens, std::uint32_t k)>;
 
 struct LoadOptions {
@@ -79,7 +83,7 @@ class Transformer {
     void set_stop(std::stop_token stop);
 
     // Layer by layer, for calibration. Sequences of equal length `window` lie one after the other: hidden[tokens][dim].
-    Status embed(std::span<const Token> tokens, std::vector<float>& hidden) const;
+    Status embed(std::span<const Token> tokens, std::uint32_t window, std::vector<float>& hidden) const;
     /// hidden = decoder layer `layer` (hidden), each window from position 0. `until` names a linear weight whose input is all
     /// that is wanted: the layer ends once the observer has seen it, and `hidden` is of no use afterwards.
     Status run_layer(std::uint32_t layer, std::vector<float>& hidden, std::uint32_t window, const LinearObserver& observer,
@@ -87,7 +91,8 @@ class Transformer {
     /// Replaces one linear or norm weight by name while the model is loaded (GPTQ's error propagation, AWQ's folding).
     Status set_linear(const std::string& name, const compute::LinearWeight& weight);
     Status set_vector(const std::string& name, std::vector<float> values);
-    /// Names of the quantizable linear weights of a layer in the order q, k, v, o, gate, up, down.
+    /// Names of the quantizable linear weights of a layer, as stored, in the order of use (q, k, v, o, gate, up, down; fewer
+    /// where they are fused).
     std::vector<std::string> linear_names(std::uint32_t layer) const;
 
    private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/weight_loader.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace tenpak::model {
@@ -80,7 +81,16 @@ Result<std::vector<float>> WeightLoader::vector(const std::string& name, std::ui
     return v;
 }
 
-Result<LinearWeight> WeightLoader::linear(const std::string& name, std::uint32_t n, std::uint32_t k, const std::string& bias_name) const {
+Result<std::vector<float>> WeightLoader::matrix(const std::string& name, std::uint32_t rows, std::uint32_t columns) const {
+    TENPAK_ASSIGN(const TensorInfo* t, find(name, {rows, columns}));
+    TENPAK_ASSIGN(auto v, source_.read_float(*t));
+    TENPAK_RETURN_IF_ERROR(check_finite(v, name));
+    return v;
+}
+
+Result<LinearWeight> WeightLoader::linear(const StoredLinear& stored) const {
+    const std::uint32_t n = stored.n, k = stored.k;
+    const std::string& name = stored.name;
     LinearWeight w;
     if (const auto it = overrides_.linears.find(name); it != overrides_.linears.end()) {
         w = it->second;
@@ -88,19 +98,21 @@ Result<LinearWeight> WeightLoader::linear(const std::string& name, std::uint32_t
             return make_error(ErrorCode::kMismatch, "shape " + shape_text({w.n, w.k}) + " where config.json asks for " + shape_text({n, k}), name);
         }
     } else {
-        TENPAK_ASSIGN(const TensorInfo* t, find(name, {n, k}));
+        TENPAK_ASSIGN(const TensorInfo* t, find(name, stored.transposed ? std::vector<std::uint64_t>{k, n} : std::vector<std::uint64_t>{n, k}));
         w.n = n;
         w.k = k;
         if ((t->dtype == DType::kBF16 || t->dtype == DType::kF16) && !dense_f32_) {
             w.format = t->dtype == DType::kBF16 ? WeightFormat::kBF16 : WeightFormat::kF16;
             w.half.resize(std::size_t{n} * k);
             TENPAK_RETURN_IF_ERROR(source_.read(*t, 0, std::as_writable_bytes(std::span(w.half))));
+            if (stored.transposed) w.half = transposed(w.half, k, n);
         } else {
             TENPAK_ASSIGN(w.f32, source_.read_float(*t));
+            if (stored.transposed) w.f32 = transposed(w.f32, k, n);
         }
     }
-    if (!bias_name.empty() && w.bias.empty()) {
-        TENPAK_ASSIGN(w.bias, vector(bias_name, n));
+    if (!stored.bias.empty() && w.bias.empty()) {
+        TENPAK_ASSIGN(w.bias, vector(stored.bias, n));
     }
     TENPAK_RETURN_IF_ERROR(w.validate(name));
     TENPAK_RETURN_IF_ERROR(check_finite(w, name));

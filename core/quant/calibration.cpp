@@ -40,7 +40,7 @@ Result<CalibrationWindows> cut_windows(std::span<const model::Token> text, const
 
 Result<CalibrationRun> CalibrationRun::start(model::Transformer& model, const CalibrationWindows& windows) {
     CalibrationRun run(model, windows.length);
-    TENPAK_RETURN_IF_ERROR(model.embed(windows.tokens, run.hidden_));
+    TENPAK_RETURN_IF_ERROR(model.embed(windows.tokens, windows.length, run.hidden_));
     return run;
 }
 

@@ -5,6 +5,8 @@
 #include <new>
 
 #include "core/base/half.h"
+#include "core/model/config.h"
+#include "core/model/layout.h"
 #include "core/quant/compressed_tensors_config.h"
 #include "core/quant/export_layout.h"
 #include "core/quant/packing.h"
@@ -177,6 +179,14 @@ Status run(const ModelSource& source, const std::vector<std::string>& side_files
     if (config.contains("dtype")) config["dtype"] = half_name;
     if (config.contains("torch_dtype") || !config.contains("dtype")) config["torch_dtype"] = half_name;
     config["quantization_config"] = compressed_tensors_config(model);
+    TENPAK_ASSIGN(const tenpak::model::ModelConfig parts, tenpak::model::read_config(source));
+    if (tenpak::model::layer_layout(parts, 0).linears.front().transposed) {
+        return make_error(ErrorCode::kUnsupported, parts.architecture + " stores its linear weights transposed (Conv1D), which compressed-tensors has no form for", source.id(),
+                          "tenpak eval and bench measure its candidates all the same");
+    }
+    // The head stays in 16 bit; serving engines know it by its module's name.
+    const std::string head = tenpak::model::model_layout(parts).head;
+    if (head.starts_with("embed_out")) config["quantization_config"]["ignore"] = {"embed_out"};
 
     TENPAK_ASSIGN(const std::vector<Planned> plan, make_plan(source, model, half));
     TENPAK_ASSIGN(AtomicDirectory dir, AtomicDirectory::create(out));

@@ -76,7 +76,7 @@ Result<QuantizedModel> run(std::shared_ptr<const ModelSource> source, const Cand
     job.result.candidate = candidate;
     ThreadPool pool(backend.threads());
     job.pool = &pool;
-    if (const TensorInfo* t = job.source->find(DecoderLayer(0).q)) job.dtype = t->dtype;
+    if (const TensorInfo* t = job.source->find(model::layer_layout(job.config, 0).linears.front().name)) job.dtype = t->dtype;
     switch (candidate.method) {
         case Method::kNone: break;
         case Method::kRoundToNearest: TENPAK_RETURN_IF_ERROR(quantize_round_to_nearest(job)); break;

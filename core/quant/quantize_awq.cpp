@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // AWQ over a whole model (optimizer.md 1.3): every layer sees the inputs that the un-quantized model gives it. Scales are
-// folded where they cost nothing at inference: q, k, v into the input norm, gate and up into the post-attention norm, down
-// into up's rows, o into v's rows (only without grouped-query attention, where both have the same channels).
+// folded where they cost nothing at inference: q, k, v into the norm in front of attention, gate and up into the one in front
+// of the MLP, down into up's rows (only where up and down have nothing but a product between them: not in a plain MLP), o
+// into v's rows (only without grouped-query attention, where both have the same channels). Fused weights are quantized as
+// stored; a fold into a part of one divides that part's rows.
 #include <algorithm>
 
 #include "core/quant/awq.h"
@@ -14,27 +16,39 @@ namespace {
 void scale_columns(DenseLinear& l, std::span<const float> s) {
     for (std::size_t i = 0; i < l.w.size(); ++i) l.w[i] *= s[i % l.k];
 }
+/// One divisor a row of the stored weight: `s` for the rows of `part`, 1 for others.
+std::vector<float> row_factors(const DenseLinear& l, const model::LayerLayout::Part& part, std::span<const float> s) {
+    std::vector<float> out(l.n, 1.0f);
+    for (std::uint32_t i = 0; i < part.rows.count; ++i) out[part.rows.row(i)] = s[i];
+    return out;
+}
 void divide_rows(DenseLinear& l, std::span<const float> s, const Job& job) {
     for (std::size_t i = 0; i < l.w.size(); ++i) l.w[i] /= s[i / l.k];
-    for (std::size_t r = 0; r < l.bias.size(); ++r) l.bias[r] = job.rounded(l.bias[r] / s[r]);
+    for (std::size_t r = 0; r < l.bias.size(); ++r) {
+        if (s[r] != 1.0f) l.bias[r] = job.rounded(l.bias[r] / s[r]);
+    }
 }
 
+/// A norm in front of linears; its weight multiplies as weight + offset (Gemma stores w - 1).
+struct FoldedNorm {
+    const model::StoredNorm* names = nullptr;
+    std::vector<float> weight, bias;
+    float offset = 0;
+    float stored(std::size_t c, float s, const Job& job) const { return job.rounded((weight[c] + offset) / s - offset); }
+};
+
 // Folds 1/s into a norm weight that is stored in 16 bit: `s` becomes what the rounded weight really divides by.
-std::function<void(std::span<float>)> folded_into(const std::vector<float>& norm, const Job& job) {
+std::function<void(std::span<float>)> folded_into(const FoldedNorm& norm, const Job& job) {
     return [&norm, &job](std::span<float> s) {
         for (std::size_t c = 0; c < s.size(); ++c) {
-            const float stored = job.rounded(norm[c] / s[c]);
-            const float exact = norm[c] / stored;
-            s[c] = std::isfinite(stored) && std::isfinite(exact) && exact > 0 ? exact : 1.0f;
+            const float now = norm.stored(c, s[c], job) + norm.offset;
+            const float exact = (norm.weight[c] + norm.offset) / now;
+            s[c] = std::isfinite(now) && std::isfinite(exact) && exact > 0 ? exact : 1.0f;
         }
     };
 }
 
-struct Layer {
-    DenseLinear q, k, v, o, gate, up, down;
-};
-
-Result<std::vector<float>> read_norm(const Job& job, const std::string& name, std::uint32_t dim) {
+Result<std::vector<float>> read_vector(const Job& job, const std::string& name, std::uint32_t dim) {
     const TensorInfo* info = job.source->find(name);
     if (info == nullptr) return make_error(ErrorCode::kNotFound, "the model lacks this weight", name);
     TENPAK_ASSIGN(std::vector<float> norm, job.source->read_float(*info));
@@ -43,6 +57,25 @@ Result<std::vector<float>> read_norm(const Job& job, const std::string& name, st
         if (!std::isfinite(v)) return make_error(ErrorCode::kNumeric, "the weight holds NaN or infinity", name);
     }
     return norm;
+}
+Result<FoldedNorm> read_norm(const Job& job, const model::StoredNorm& names) {
+    FoldedNorm n;
+    n.names = &names;
+    n.offset = job.config.norm == model::NormKind::kRmsUnitOffset ? 1.0f : 0.0f;
+    TENPAK_ASSIGN(n.weight, read_vector(job, names.weight, names.size));
+    if (!names.bias.empty()) {
+        TENPAK_ASSIGN(n.bias, read_vector(job, names.bias, names.size));
+    }
+    return n;
+}
+void store(const FoldedNorm& norm, std::span<const float> s, Job& job) {
+    std::vector<float> weight(s.size());
+    for (std::size_t c = 0; c < s.size(); ++c) weight[c] = norm.stored(c, s[c], job);
+    job.result.weights.vectors[norm.names->weight] = std::move(weight);
+    if (norm.bias.empty()) return;
+    std::vector<float> bias(s.size());
+    for (std::size_t c = 0; c < s.size(); ++c) bias[c] = job.rounded(norm.bias[c] / s[c]);
+    job.result.weights.vectors[norm.names->bias] = std::move(bias);
 }
 
 // Quantizes a linear whose columns were multiplied by `in` and whose rows were divided by `out` (either may be empty).
@@ -61,58 +94,76 @@ Status finish(Job& job, const DenseLinear& original, DenseLinear scaled, std::sp
     return job.add(scaled, std::move(q), error, nearest);
 }
 
-Status quantize_layer(Job& job, const DecoderLayer& names, const std::map<std::string, Gram>& grams) {
-    Layer l;
-    TENPAK_ASSIGN(l.q, job.read_linear(names.q));
-    TENPAK_ASSIGN(l.k, job.read_linear(names.k));
-    TENPAK_ASSIGN(l.v, job.read_linear(names.v));
-    TENPAK_ASSIGN(l.o, job.read_linear(names.o));
-    TENPAK_ASSIGN(l.gate, job.read_linear(names.gate));
-    TENPAK_ASSIGN(l.up, job.read_linear(names.up));
-    TENPAK_ASSIGN(l.down, job.read_linear(names.down));
-    TENPAK_ASSIGN(std::vector<float> input_norm, read_norm(job, names.input_norm, l.q.k));
-    TENPAK_ASSIGN(std::vector<float> post_norm, read_norm(job, names.post_attention_norm, l.gate.k));
-    const Gram &attention_in = grams.at(names.q), &o_in = grams.at(names.o), &mlp_in = grams.at(names.gate), &down_in = grams.at(names.down);
+/// A linear of the layer: as it was, as scaled so far, and by what.
+struct Linear {
+    DenseLinear original, scaled;
+    std::vector<float> in, out;
+    bool clip = true;
+};
+
+Status quantize_layer(Job& job, const model::LayerLayout& layout, const std::map<std::string, Gram>& grams) {
+    using model::Projection;
+    std::vector<Linear> linears(layout.linears.size());
+    for (std::size_t i = 0; i < linears.size(); ++i) {
+        TENPAK_ASSIGN(linears[i].original, job.read_linear(layout.linears[i]));
+        linears[i].scaled = linears[i].original;
+    }
+    TENPAK_ASSIGN(const FoldedNorm input_norm, read_norm(job, layout.input_norm));
+    TENPAK_ASSIGN(const FoldedNorm mlp_norm, read_norm(job, layout.mlp_norm));
+    const auto groups = layout.groups();
+    const auto gram_of = [&](std::size_t group) -> const Gram& { return grams.at(layout.linears[groups[group].front()].name); };
     const auto exact = [](std::span<float>) {};  // the producer is quantized itself: any row factor will do
 
-    const auto search = [&](std::initializer_list<const DenseLinear*> linears, const Gram& gram,
-                            const std::function<void(std::span<float>)>& realize) -> Result<std::vector<float>> {
+    const auto search = [&](std::size_t group, const std::function<void(std::span<float>)>& realize) -> Result<std::vector<float>> {
         std::vector<AwqTarget> targets;
-        for (const DenseLinear* d : linears) targets.push_back({d->w.data(), d->n});
+        for (const std::size_t i : groups[group]) targets.push_back({linears[i].original.w.data(), linears[i].original.n});
+        const Gram& gram = gram_of(group);
         TENPAK_ASSIGN(AwqScales s, search_awq_scales(targets, gram, job.format_for(gram.k()), realize, *job.pool, job.ctx));
         return std::move(s.scales);
     };
+    const auto scale_inputs = [&](std::size_t group, const std::vector<float>& s) {
+        for (const std::size_t i : groups[group]) {
+            scale_columns(linears[i].scaled, s);
+            linears[i].in = s;
+        }
+    };
+    const auto fold_into_rows = [&](Projection producer, std::span<const float> s) {
+        const auto& part = layout.parts[producer];
+        Linear& l = linears[static_cast<std::size_t>(part.linear)];
+        l.out = row_factors(l.original, part, s);
+        divide_rows(l.scaled, l.out, job);
+    };
     // All searches see the original weights; the scales are applied afterwards, as published.
-    TENPAK_ASSIGN(const std::vector<float> s_attention, search({&l.q, &l.k, &l.v}, attention_in, folded_into(input_norm, job)));
-    std::vector<float> s_o;
-    if (l.v.n == l.o.k && l.v.n == l.o.n && l.v.k == l.o.k) {
-        TENPAK_ASSIGN(s_o, search({&l.o}, o_in, exact));
+    TENPAK_ASSIGN(const std::vector<float> s_attention, search(0, folded_into(input_norm, job)));
+    std::vector<float> s_o, s_down;
+    if (layout.parts[model::kV].rows.count == gram_of(1).k()) {
+        TENPAK_ASSIGN(s_o, search(1, exact));
     }
-    TENPAK_ASSIGN(const std::vector<float> s_mlp, search({&l.gate, &l.up}, mlp_in, folded_into(post_norm, job)));
-    TENPAK_ASSIGN(const std::vector<float> s_down, search({&l.down}, down_in, exact));
-
-    Layer scaled = l;
-    for (DenseLinear* d : {&scaled.q, &scaled.k, &scaled.v}) scale_columns(*d, s_attention);
-    for (DenseLinear* d : {&scaled.gate, &scaled.up}) scale_columns(*d, s_mlp);
-    scale_columns(scaled.down, s_down);
-    divide_rows(scaled.up, s_down, job);
+    TENPAK_ASSIGN(const std::vector<float> s_mlp, search(2, folded_into(mlp_norm, job)));
+    if (job.config.gated) {
+        TENPAK_ASSIGN(s_down, search(3, exact));
+    }
+    scale_inputs(0, s_attention);
+    scale_inputs(2, s_mlp);
+    store(input_norm, s_attention, job);
+    store(mlp_norm, s_mlp, job);
     if (!s_o.empty()) {
-        scale_columns(scaled.o, s_o);
-        divide_rows(scaled.v, s_o, job);
+        scale_inputs(1, s_o);
+        fold_into_rows(model::kV, s_o);
     }
-    for (std::size_t c = 0; c < input_norm.size(); ++c) input_norm[c] = job.rounded(input_norm[c] / s_attention[c]);
-    for (std::size_t c = 0; c < post_norm.size(); ++c) post_norm[c] = job.rounded(post_norm[c] / s_mlp[c]);
-    job.result.weights.vectors[names.input_norm] = std::move(input_norm);
-    job.result.weights.vectors[names.post_attention_norm] = std::move(post_norm);
-
+    if (!s_down.empty()) {
+        scale_inputs(3, s_down);
+        fold_into_rows(model::kUp, s_down);
+    }
     // Clipping q and k hurts the attention scores, which are products of both: left out, as published.
-    TENPAK_RETURN_IF_ERROR(finish(job, l.q, std::move(scaled.q), s_attention, {}, attention_in, false));
-    TENPAK_RETURN_IF_ERROR(finish(job, l.k, std::move(scaled.k), s_attention, {}, attention_in, false));
-    TENPAK_RETURN_IF_ERROR(finish(job, l.v, std::move(scaled.v), s_attention, s_o, attention_in, true));
-    TENPAK_RETURN_IF_ERROR(finish(job, l.o, std::move(scaled.o), s_o, {}, o_in, true));
-    TENPAK_RETURN_IF_ERROR(finish(job, l.gate, std::move(scaled.gate), s_mlp, {}, mlp_in, true));
-    TENPAK_RETURN_IF_ERROR(finish(job, l.up, std::move(scaled.up), s_mlp, s_down, mlp_in, true));
-    return finish(job, l.down, std::move(scaled.down), s_down, {}, down_in, true);
+    for (const Projection p : {model::kQ, model::kK}) linears[static_cast<std::size_t>(layout.parts[p].linear)].clip = false;
+    for (std::size_t group = 0; group < groups.size(); ++group) {
+        for (const std::size_t i : groups[group]) {
+            Linear& l = linears[i];
+            TENPAK_RETURN_IF_ERROR(finish(job, l.original, std::move(l.scaled), l.in, l.out, gram_of(group), l.clip));
+        }
+    }
+    return {};
 }
 
 }  // namespace
@@ -120,11 +171,12 @@ Status quantize_layer(Job& job, const DecoderLayer& names, const std::map<std::s
 Status quantize_awq(Job& job, model::Transformer& model, const CalibrationWindows& windows) {
     TENPAK_ASSIGN(CalibrationRun run, CalibrationRun::start(model, windows));
     for (std::uint32_t layer = 0; layer < job.config.layers; ++layer) {
-        const DecoderLayer names(layer);
+        const model::LayerLayout layout = model::layer_layout(job.config, layer);
         job.note_progress("layer " + std::to_string(layer) + ": calibration");
-        const std::vector<std::string> observed = {names.q, names.o, names.gate, names.down};
+        std::vector<std::string> observed;
+        for (const auto& members : layout.groups()) observed.push_back(layout.linears[members.front()].name);
         TENPAK_ASSIGN(const auto grams, run.run(layer, observed, true, *job.pool, job.ctx));
-        TENPAK_RETURN_IF_ERROR(quantize_layer(job, names, grams));
+        TENPAK_RETURN_IF_ERROR(quantize_layer(job, layout, grams));
     }
     return {};
 }

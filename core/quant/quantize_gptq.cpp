@@ -11,20 +11,22 @@ namespace {
 
 // Linears with one common input.
 Status quantize_group(Job& job, model::Transformer& model, CalibrationRun& run, std::uint32_t layer,
-                      const std::vector<std::string>& names) {
-    const std::string observed[] = {names.front()};
+                      const model::LayerLayout& layout, const std::vector<std::size_t>& members) {
+    const std::string first = layout.linears[members.front()].name;
+    const std::string observed[] = {first};
     TENPAK_ASSIGN(auto grams, run.run(layer, observed, false, *job.pool, job.ctx));
-    const Gram& gram = grams.at(names.front());
+    const Gram& gram = grams.at(first);
     const GroupFormat f = job.format_for(gram.k());
     const auto factor = factor_hessian(gram, f.group, {}, *job.pool, job.ctx);
     if (!factor.ok() && factor.error().code != ErrorCode::kNumeric) return factor.error();
     if (factor.ok() && factor->dead > 0) {
-        job.note(std::to_string(factor->dead) + " of " + std::to_string(gram.k()) + " input channels of " + names.front() +
+        job.note(std::to_string(factor->dead) + " of " + std::to_string(gram.k()) + " input channels of " + first +
                  " are silent on the calibration text: rounded to nearest");
     }
-    for (const std::string& name : names) {
+    for (const std::size_t i : members) {
+        const std::string& name = layout.linears[i].name;
         TENPAK_RETURN_IF_ERROR(job.ctx.check());
-        TENPAK_ASSIGN(const DenseLinear from, job.read_linear(name));
+        TENPAK_ASSIGN(const DenseLinear from, job.read_linear(layout.linears[i]));
         if (from.k != gram.k()) return make_error(ErrorCode::kMismatch, "the weight does not fit its layer's input", name);
         compute::LinearWeight q;
         if (factor.ok()) {
@@ -47,12 +49,9 @@ Status quantize_group(Job& job, model::Transformer& model, CalibrationRun& run, 
 Status quantize_gptq(Job& job, model::Transformer& model, const CalibrationWindows& windows) {
     TENPAK_ASSIGN(CalibrationRun run, CalibrationRun::start(model, windows));
     for (std::uint32_t layer = 0; layer < job.config.layers; ++layer) {
-        const DecoderLayer names(layer);
+        const model::LayerLayout layout = model::layer_layout(job.config, layer);
         job.note_progress("layer " + std::to_string(layer) + ": calibration");
-        TENPAK_RETURN_IF_ERROR(quantize_group(job, model, run, layer, {names.q, names.k, names.v}));
-        TENPAK_RETURN_IF_ERROR(quantize_group(job, model, run, layer, {names.o}));
-        TENPAK_RETURN_IF_ERROR(quantize_group(job, model, run, layer, {names.gate, names.up}));
-        TENPAK_RETURN_IF_ERROR(quantize_group(job, model, run, layer, {names.down}));
+        for (const auto& members : layout.groups()) TENPAK_RETURN_IF_ERROR(quantize_group(job, model, run, layer, layout, members));
         if (layer + 1 < job.config.layers) {
             TENPAK_ASSIGN(const auto none, run.run(layer, {}, true, *job.pool, job.ctx));
             static_cast<void>(none);

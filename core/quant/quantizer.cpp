@@ -5,29 +5,33 @@
 #include <cmath>
 
 #include "core/base/half.h"
+#include "core/model/weight_loader.h"
 #include "core/quant/round_to_nearest.h"
 
 namespace tenpak::quant {
 
-Result<DenseLinear> Job::read_linear(const std::string& name) const {
+Result<DenseLinear> Job::read_linear(const model::StoredLinear& stored) const {
+    const std::string& name = stored.name;
     const TensorInfo* info = source->find(name);
     if (info == nullptr) {
         return make_error(ErrorCode::kNotFound, "the model lacks this weight", name,
                           "Is it a complete, unquantized model of the architecture that config.json names?");
     }
-    if (info->shape.size() != 2 || info->shape[0] == 0 || info->shape[1] == 0 || info->shape[0] > UINT32_MAX || info->shape[1] > UINT32_MAX) {
-        return make_error(ErrorCode::kMismatch, "a linear weight must be a matrix", name, "Check config.json and the weights");
-    }
+    const std::vector<std::uint64_t> shape = stored.transposed ? std::vector<std::uint64_t>{stored.k, stored.n} : std::vector<std::uint64_t>{stored.n, stored.k};
+    if (info->shape != shape) return make_error(ErrorCode::kMismatch, "the weight has another shape than config.json asks for", name, "Check config.json and the weights");
     if (!is_float(info->dtype)) {
         return make_error(ErrorCode::kUnsupported, "this weight is stored as " + std::string(dtype_name(info->dtype)) +
                           ": only bf16, fp16, fp32 and fp64 can be quantized", name, "Start from the unquantized model");
     }
     DenseLinear linear;
     linear.name = name;
-    linear.n = static_cast<std::uint32_t>(info->shape[0]);
-    linear.k = static_cast<std::uint32_t>(info->shape[1]);
+    linear.n = stored.n;
+    linear.k = stored.k;
     TENPAK_ASSIGN(linear.w, source->read_float(*info));
-    if (const TensorInfo* bias = source->find(bias_name(name))) {
+    if (stored.transposed) linear.w = model::transposed(linear.w, stored.k, stored.n);
+    if (!stored.bias.empty()) {
+        const TensorInfo* bias = source->find(stored.bias);
+        if (bias == nullptr) return make_error(ErrorCode::kNotFound, "the model lacks this bias", stored.bias);
         TENPAK_ASSIGN(linear.bias, source->read_float(*bias));
         if (linear.bias.size() != linear.n) return make_error(ErrorCode::kMismatch, "the bias does not fit its weight", bias->name);
     }
@@ -60,7 +64,7 @@ void Job::note_progress(const std::string& detail) const {
     Progress p;
     p.phase = "quantize";
     p.done = result.errors.size();
-    p.total = std::uint64_t{config.layers} * 7;
+    p.total = std::uint64_t{config.layers} * model::layer_layout(config, 0).linears.size();
     p.unit = "tensors";
     p.detail = detail;
     ctx.report(p);
@@ -102,9 +106,9 @@ double relative_weight_error(std::span<const float> w, std::span<const float> re
 Status quantize_round_to_nearest(Job& job) {
     const Candidate& c = job.result.candidate;
     for (std::uint32_t layer = 0; layer < job.config.layers; ++layer) {
-        for (const std::string& name : DecoderLayer(layer).linears()) {
+        for (const model::StoredLinear& stored : model::layer_layout(job.config, layer).linears) {
             TENPAK_RETURN_IF_ERROR(job.ctx.check());
-            TENPAK_ASSIGN(const DenseLinear from, job.read_linear(name));
+            TENPAK_ASSIGN(const DenseLinear from, job.read_linear(stored));
             const GroupFormat f = job.format_for(from.k);
             compute::LinearWeight q = c.bits == 8 ? round_to_nearest_int8(from.w, from.n, from.k, c.group == 0 ? 0 : f.group, f.min_scale, *job.pool)
                                                   : round_to_nearest_int4(from.w, from.n, from.k, f, *job.pool);

@@ -6,14 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "core/model/layout.h"
 #include "core/quant/calibration.h"
-#include "core/quant/decoder_layer.h"
 #include "core/quant/grid.h"
 #include "core/quant/quantize.h"
 
 namespace tenpak::quant {
 
-/// A dense weight of the model: w[n][k] in fp32, checked to be finite.
+/// A dense weight of the model as stored (fused ones in one): w[n][k] in fp32, checked to be finite.
 struct DenseLinear {
     std::string name;
     std::uint32_t n = 0, k = 0;
@@ -29,7 +29,7 @@ struct Job {
     QuantizedModel result;
     DType dtype = DType::kBF16;  ///< of the model's linears: 16-bit type that norms and biases are rounded to
 
-    Result<DenseLinear> read_linear(const std::string& name) const;
+    Result<DenseLinear> read_linear(const model::StoredLinear& stored) const;
     /// Candidate's bits and symmetry with the group that fits k.
     GroupFormat format_for(std::uint32_t k) const;
     /// A value as the model's 16-bit type holds it (fp32 models: bf16).

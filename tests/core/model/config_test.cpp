@@ -45,8 +45,8 @@ TEST(Config, ReadsALlama) {
     EXPECT_TRUE(c->tied_head);
     EXPECT_EQ(c->bos, 1);
     EXPECT_EQ(c->eos, 7);
-    ASSERT_EQ(c->inv_freq.size(), 4u);
-    EXPECT_FLOAT_EQ(c->inv_freq[1], 0.1f);
+    ASSERT_EQ(c->rope.short_frequencies.size(), 4u);
+    EXPECT_FLOAT_EQ(c->rope.short_frequencies[1], 0.1f);
     const auto head = d.without("head_dim");
     ASSERT_TRUE(head.ok());
     EXPECT_EQ(head->head_dim, 8u);
@@ -57,11 +57,14 @@ TEST(Config, ReadsALlama) {
 
 TEST(Config, UnknownArchitectureListsTheKnown) {
     Dir d;
-    const auto c = d.with("architectures", {"GPT2LMHeadModel"});
+    const auto c = d.with("architectures", {"MambaForCausalLM"});
     ASSERT_FALSE(c.ok());
     EXPECT_EQ(c.error().code, ErrorCode::kUnsupported);
-    EXPECT_NE(c.error().text().find("GPT2LMHeadModel"), std::string::npos);
-    EXPECT_NE(c.error().text().find("LlamaForCausalLM"), std::string::npos);
+    EXPECT_NE(c.error().text().find("MambaForCausalLM"), std::string::npos);
+    for (const char* known : {"LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM", "SmolLM3ForCausalLM", "Gemma2ForCausalLM", "Phi3ForCausalLM", "GPT2LMHeadModel",
+                              "GPTNeoXForCausalLM"}) {
+        EXPECT_NE(c.error().text().find(known), std::string::npos) << known;
+    }
 }
 
 TEST(Config, ImpossibleNumbers) {
@@ -79,22 +82,19 @@ TEST(Config, ImpossibleNumbers) {
     EXPECT_EQ(code(d.with("architectures", Json::array())), ErrorCode::kMalformed);
     EXPECT_EQ(code(d.without("vocab_size")), ErrorCode::kMalformed);
     EXPECT_EQ(code(d.without("architectures")), ErrorCode::kMalformed);
-    EXPECT_EQ(code(d.with("hidden_act", "gelu")), ErrorCode::kUnsupported);
+    EXPECT_EQ(code(d.with("hidden_act", "relu6")), ErrorCode::kUnsupported);
     EXPECT_EQ(code(d.read("{")), ErrorCode::kMalformed);
     EXPECT_EQ(code(d.read("[]")), ErrorCode::kMalformed);
-    EXPECT_EQ(code(d.with("sliding_window", 16)), ErrorCode::kUnsupported);
-    EXPECT_TRUE(d.with("sliding_window", nullptr).ok());
-    EXPECT_TRUE(d.with("sliding_window", 64).ok()) << "as wide as the context: nothing slides";
 }
 
 TEST(Config, RopeScalings) {
     Dir d;
     const auto linear = d.with("rope_scaling", {{"type", "linear"}, {"factor", 4.0}});
     ASSERT_TRUE(linear.ok()) << linear.error().text();
-    EXPECT_FLOAT_EQ(linear->inv_freq[0], 0.25f);
+    EXPECT_FLOAT_EQ(linear->rope.short_frequencies[0], 0.25f);
     const auto newer = d.with("rope_parameters", {{"rope_type", "default"}, {"rope_theta", 256.0}});
     ASSERT_TRUE(newer.ok());
-    EXPECT_FLOAT_EQ(newer->inv_freq[1], 0.25f);
+    EXPECT_FLOAT_EQ(newer->rope.short_frequencies[1], 0.25f);
     // Llama 3.1's numbers: wavelengths below 2048 stay, above 8192 are divided by 8, between they are blended.
     Json j = TinyModel({}).config;
     j["head_dim"] = 128;
@@ -103,14 +103,58 @@ TEST(Config, RopeScalings) {
     const auto l3 = d.read(j.dump());
     ASSERT_TRUE(l3.ok()) << l3.error().text();
     const auto plain = [](int i) { return std::pow(500000.0, -2.0 * i / 128); };
-    EXPECT_NEAR(l3->inv_freq[10], plain(10), 1e-7);
-    EXPECT_NEAR(l3->inv_freq[60], plain(60) / 8, 1e-10);
+    EXPECT_NEAR(l3->rope.short_frequencies[10], plain(10), 1e-7);
+    EXPECT_NEAR(l3->rope.short_frequencies[60], plain(60) / 8, 1e-10);
     const double f = plain(32), smooth = (8192 / (2 * M_PI / f) - 1) / 3;
-    EXPECT_NEAR(l3->inv_freq[32], (1 - smooth) * f / 8 + smooth * f, 1e-9);
-    EXPECT_EQ(d.with("rope_scaling", {{"type", "yarn"}, {"factor", 4.0}}).error().code, ErrorCode::kUnsupported);
+    EXPECT_NEAR(l3->rope.short_frequencies[32], (1 - smooth) * f / 8 + smooth * f, 1e-9);
+    EXPECT_EQ(d.with("rope_scaling", {{"type", "axial"}, {"factor", 4.0}}).error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(d.with("rope_scaling", {{"type", "longrope"}, {"short_factor", {1, 1}}, {"long_factor", {1, 1}}}).error().code, ErrorCode::kMalformed) << "two factors for four dimensions";
+    EXPECT_EQ(d.with("rope_scaling", {{"type", "longrope"}, {"short_factor", {1, 1, 1, 0}}, {"long_factor", {1, 1, 1, 1}}}).error().code, ErrorCode::kMalformed);
+    EXPECT_EQ(d.with("rope_parameters", {{"full_attention", {{"rope_type", "default"}}}}).error().code, ErrorCode::kUnsupported);
+    // Dynamic scaling: the base grows with the context (theta * (s L / L0 - (s - 1))^(d / (d - 2))), and the context with it.
+    const auto dynamic = d.with("rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}});
+    ASSERT_TRUE(dynamic.ok()) << dynamic.error().text();
+    EXPECT_EQ(dynamic->max_positions, 128u);
+    EXPECT_EQ(dynamic->rope.variant(64), 0u);
+    EXPECT_EQ(dynamic->rope.variant(96), 96u);
+    EXPECT_FLOAT_EQ(dynamic->rope.frequencies(96)[2], static_cast<float>(std::pow(10000 * std::pow(2.0 * 96 / 64 - 1, 8.0 / 6), -4.0 / 8)));
     EXPECT_EQ(d.with("rope_scaling", {{"type", "linear"}, {"factor", 0}}).error().code, ErrorCode::kMalformed);
     EXPECT_EQ(d.with("rope_scaling", {{"type", "linear"}}).error().code, ErrorCode::kMalformed);
     EXPECT_EQ(d.with("rope_scaling", "linear").error().code, ErrorCode::kMalformed);
+}
+
+TEST(Config, SlidingWindows) {
+    Dir d;
+    const auto windows = [&](const Json& changes) {
+        Json j = TinyModel({}).config;
+        j.update(changes);
+        const auto c = d.read(j.dump());
+        EXPECT_TRUE(c.ok()) << c.error().text();
+        std::vector<std::uint32_t> out;
+        if (c.ok()) {
+            for (const LayerKind& k : c->layer_kinds) out.push_back(k.window);
+        }
+        return out;
+    };
+    using W = std::vector<std::uint32_t>;
+    EXPECT_EQ(windows({{"sliding_window", 16}}), (W{0, 0, 0})) << "Llama has none";
+    EXPECT_EQ(windows({{"architectures", {"MistralForCausalLM"}}, {"sliding_window", 16}}), (W{16, 16, 16}));
+    EXPECT_EQ(windows({{"architectures", {"MistralForCausalLM"}}, {"sliding_window", nullptr}}), (W{0, 0, 0}));
+    EXPECT_EQ(windows({{"architectures", {"MistralForCausalLM"}}}), (W{4096, 4096, 4096}));
+    const Json qwen = {{"architectures", {"Qwen2ForCausalLM"}}, {"sliding_window", 16}, {"max_window_layers", 2}};
+    EXPECT_EQ(windows(qwen), (W{0, 0, 0})) << "not switched on";
+    Json on = qwen;
+    on["use_sliding_window"] = true;
+    EXPECT_EQ(windows(on), (W{0, 0, 16}));
+    on["layer_types"] = {"sliding_attention", "full_attention", "full_attention"};
+    EXPECT_EQ(windows(on), (W{16, 0, 0}));
+    on["layer_types"] = {"sliding_attention"};
+    EXPECT_EQ(d.with("layer_types", 3).ok(), true) << "Llama does not look at it";
+    Json j = TinyModel({}).config;
+    j.update(on);
+    EXPECT_EQ(d.read(j.dump()).error().code, ErrorCode::kMalformed);
+    j["layer_types"] = {"full_attention", "linear_attention", "full_attention"};
+    EXPECT_EQ(d.read(j.dump()).error().code, ErrorCode::kUnsupported);
 }
 
 TEST(Config, WithoutConfigFile) {

@@ -114,7 +114,7 @@ TEST(Transformer, LayerByLayerEqualsForwardAndObserverSeesEveryInput) {
     const auto l = load(tiny, compute::cpu_features());
     const auto tokens = random_tokens(24, tiny.shape.vocab, 7);
     std::vector<float> hidden;
-    ASSERT_TRUE(l->model->embed(tokens, hidden).ok());
+    ASSERT_TRUE(l->model->embed(tokens, 12, hidden).ok());
     std::vector<std::string> seen;
     for (std::uint32_t layer = 0; layer < tiny.shape.layers; ++layer) {
         const auto observe = [&](const std::string& name, const float* x, std::uint32_t count, std::uint32_t k) {
