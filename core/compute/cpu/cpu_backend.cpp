@@ -245,7 +245,8 @@ class CpuBackend final : public Backend {
     /// one stay in the second-level cache while the blocks of tokens go by.
     template <class Body>
     void run_tiles(std::span<const Product> products, std::uint32_t tokens, const Body& body) {
-        constexpr std::uint32_t kPanels = 16, kTasksPerThread = 4, kFewest = 4;
+        constexpr std::uint32_t kPanels = 16, kTasksPerThread = 4;
+        constexpr std::size_t kFewest = 4, kTaskBytes = 96 * 1024;  // of few tokens: some microseconds, address streams enough
         const std::uint32_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock, threads = pool_.size();
         struct Grid {
             std::size_t columns, rows, end;  // end: of its tasks
@@ -256,8 +257,12 @@ class CpuBackend final : public Backend {
         for (std::size_t i = 0; i < products.size(); ++i) {
             const Panels& w = *products[i].w;
             std::size_t columns = (w.panels + kPanels - 1) / kPanels;
-            if (panels < std::size_t{threads} * kTasksPerThread * kPanels) {
-                columns = std::max<std::size_t>(1, blocks == 1 ? w.panels / kFewest : std::min<std::size_t>((columns + threads - 1) / threads * threads, w.panels / kFewest));
+            const bool few = panels < std::size_t{threads} * kTasksPerThread * kPanels;
+            if (blocks == 1) {
+                const std::size_t each = few ? kFewest : std::clamp<std::size_t>(kTaskBytes / w.panel_bytes, kFewest, kPanels);
+                columns = std::max<std::size_t>(1, w.panels / each);
+            } else if (few) {
+                columns = std::clamp<std::size_t>((columns + threads - 1) / threads * threads, 1, std::max<std::size_t>(1, w.panels / kFewest));
             }
             const std::size_t rows = std::clamp<std::size_t>(threads * kTasksPerThread * w.panels / panels / columns, 1, std::max(1u, blocks / 4));
             tasks += columns * rows;
