@@ -101,7 +101,7 @@ Status Transformer::Impl::block(std::uint32_t index, const Batch& batch, const L
         backend.linear(*w.parts[p].packed, x.data(), tokens, y.data());
         return {};
     };
-    // Linear layers of the same input, `normed`, at once where nobody looks on.
+    // Linear layers of the same input, `normed`: one product for the backend where nobody looks on.
     const auto apply_all = [&](std::initializer_list<std::pair<Projection, compute::Buffer*>> parts) -> Status {
         std::vector<compute::LinearProduct> products;
         for (const auto& [p, to] : parts) {
@@ -131,7 +131,7 @@ Status Transformer::Impl::block(std::uint32_t index, const Batch& batch, const L
 
     const std::size_t inner = std::size_t{tokens} * c.intermediate;
     compute::Buffer& activated = c.gated ? gate : up;
-    TENPAK_RETURN_IF_ERROR(c.gated ? apply_all({{kGate, &gate}, {kUp, &up}}) : apply(kUp, normed, up));
+    TENPAK_RETURN_IF_ERROR(c.gated ? apply_all({{kGate, &gate}, {kUp, &up}}) : apply_all({{kUp, &up}}));
     if (ended) return {};
     if (c.gated) {
         backend.activation_mul(c.activation, gate.data(), up.data(), inner, gate.data());

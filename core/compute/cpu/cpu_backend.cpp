@@ -18,6 +18,8 @@ namespace {
 
 // Up to here packed codes are read once per four tokens; beyond, unpacking a panel first is cheaper.
 constexpr std::uint32_t kSmallTokens = 8;
+// From here on oneDNN's tiles of 16 rows are full.
+constexpr std::uint32_t kOneDnnTokens = 16;
 // Work below this many multiplications is done by the calling thread: waking another one costs more.
 constexpr std::uint64_t kInlineWork = 64 * 1024;
 
@@ -37,6 +39,7 @@ class CpuBackend final : public Backend {
     CpuBackend(const CpuOptions& options, const CpuFeatures& features)
         : features_(features),
           native_(options.activations == Activations::kNative),
+          onednn_(native_ && has_onednn() && (features.amx_bf16 || (options.force_onednn && features.avx512_bf16))),
           kernels_(pick(features)),
           ops_(kernels_.elementwise),
           pool_(options.threads == 0 ? usable_cpus() : options.threads, Pinning::kCores) {
@@ -73,6 +76,7 @@ class CpuBackend final : public Backend {
     Result<std::unique_ptr<PackedLinear>> make_linear(const LinearWeight& weight) override {
         try {
             TENPAK_ASSIGN(auto panels, pack_panels(weight, pool_));
+            if (onednn_) panels->onednn = make_onednn_product(weight, pool_);
             panels->kernel_name = describe(*panels);
             return std::unique_ptr<PackedLinear>(std::move(panels));
         } catch (const std::bad_alloc&) {
@@ -186,6 +190,9 @@ class CpuBackend final : public Backend {
             const IntegerBlocks packed = integers_.prepare(w, tokens, parts);
             run(blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, unsigned) { integers_.fill(kernels_, w, x, tokens, parts, b); });
             run_tiles(products, tokens, [&](const Product& p, const Tile& tile) { kernels_.integer(*p.w, tile, packed, parts, p.y, p.w->rows); });
+        } else if (tokens >= kOneDnnTokens && std::all_of(products.begin(), products.end(), [](const Product& p) { return p.w->onednn != nullptr; }) &&
+                   std::all_of(products.begin(), products.end(), [&](const Product& p) { return p.w->onednn->product(x, tokens, p.y, pool_); })) {
+            return;
         } else if (uses_bf16(w, tokens)) {
             const Bf16Blocks packed = bf16_.prepare(w, tokens);
             run(blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, unsigned) { bf16_.fill(kernels_, w, x, tokens, b); });
@@ -219,6 +226,7 @@ class CpuBackend final : public Backend {
     std::string describe(const Panels& w) const {
         std::string s = weight_format_name(w.format);
         if (w.grouped()) s += " " + std::to_string(w.group);
+        if (w.onednn != nullptr) return s + (features_.amx_bf16 ? " AMX by oneDNN" : " oneDNN") + ", bf16 activations (AVX-512 BF16 below 16 tokens, fp32 at batch 1)";
         if (uses_bf16(w, 2)) return s + " AVX-512 BF16, bf16 activations (fp32 at batch 1)";
         s += std::string(" ") + (w.format == WeightFormat::kInt8Channel || uses_integers(w) ? kernels_.name : kernels_.float_name);
         if (w.format == WeightFormat::kInt8Channel || !uses_integers(w)) return s;
@@ -237,7 +245,8 @@ class CpuBackend final : public Backend {
     /// one stay in the second-level cache while the blocks of tokens go by.
     template <class Body>
     void run_tiles(std::span<const Product> products, std::uint32_t tokens, const Body& body) {
-        constexpr std::uint32_t kPanels = 16, kTasksPerThread = 4, kFewest = 4;
+        constexpr std::uint32_t kPanels = 16, kTasksPerThread = 4;
+        constexpr std::size_t kFewest = 4, kTaskBytes = 96 * 1024;  // of few tokens: some microseconds, address streams enough
         const std::uint32_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock, threads = pool_.size();
         struct Grid {
             std::size_t columns, rows, end;  // end: of its tasks
@@ -248,8 +257,12 @@ class CpuBackend final : public Backend {
         for (std::size_t i = 0; i < products.size(); ++i) {
             const Panels& w = *products[i].w;
             std::size_t columns = (w.panels + kPanels - 1) / kPanels;
-            if (panels < std::size_t{threads} * kTasksPerThread * kPanels) {
-                columns = std::max<std::size_t>(1, blocks == 1 ? w.panels / kFewest : std::min<std::size_t>((columns + threads - 1) / threads * threads, w.panels / kFewest));
+            const bool few = panels < std::size_t{threads} * kTasksPerThread * kPanels;
+            if (blocks == 1) {
+                const std::size_t each = few ? kFewest : std::clamp<std::size_t>(kTaskBytes / w.panel_bytes, kFewest, kPanels);
+                columns = std::max<std::size_t>(1, w.panels / each);
+            } else if (few) {
+                columns = std::clamp<std::size_t>((columns + threads - 1) / threads * threads, 1, std::max<std::size_t>(1, w.panels / kFewest));
             }
             const std::size_t rows = std::clamp<std::size_t>(threads * kTasksPerThread * w.panels / panels / columns, 1, std::max(1u, blocks / 4));
             tasks += columns * rows;
@@ -282,7 +295,7 @@ class CpuBackend final : public Backend {
     }
 
     const CpuFeatures features_;
-    const bool native_;
+    const bool native_, onednn_;
     const Kernels& kernels_;
     const Elementwise& ops_;
     ThreadPool pool_;

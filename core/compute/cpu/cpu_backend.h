@@ -31,6 +31,8 @@ enum class Activations : std::uint8_t {
 struct CpuOptions {
     unsigned threads = 0;  ///< 0: usable_cpus()
     Activations activations = Activations::kExact;
+    /// oneDNN for bf16 activations although the CPU has no AMX, where this was built with oneDNN (tests).
+    bool force_onednn = false;
 };
 
 /// Kernels are chosen at run time from cpu_features(); TENPAK_CPU=scalar|avx2|avx512|vnni in the environment limits them.

@@ -24,6 +24,7 @@
 
 #include "core/base/thread_pool.h"
 #include "core/compute/backend.h"
+#include "core/compute/cpu/onednn_product.h"
 
 namespace tenpak::compute::cpu {
 
@@ -64,7 +65,7 @@ class Panels final : public PackedLinear {
     std::uint32_t n() const override { return rows; }
     std::uint32_t k() const override { return columns; }
     std::uint64_t bytes() const override {
-        return panel_bytes * panels + (row_scales.size() + row_sums.size() + bias.size()) * 4;
+        return panel_bytes * panels + (row_scales.size() + row_sums.size() + bias.size()) * 4 + (onednn ? onednn->bytes() : 0);
     }
     const char* kernel() const override { return kernel_name.c_str(); }
     bool read_row(std::uint32_t index, float* out) const override;
@@ -88,6 +89,7 @@ class Panels final : public PackedLinear {
     std::vector<float> row_scales;             ///< int8 per channel, [panels * 16]
     std::vector<std::int32_t> row_sums;        ///< int8 per channel: sum of a row's codes, [panels * 16]
     std::vector<float> bias;                   ///< [panels * 16] or empty
+    std::unique_ptr<OneDnnProduct> onednn;     ///< bf16 where the CPU has AMX: what many tokens are multiplied by
     std::string kernel_name;
 };
 

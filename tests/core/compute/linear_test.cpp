@@ -2,6 +2,7 @@
 // Every kernel level against a double-precision product of the dequantized weight.
 #include <gtest/gtest.h>
 
+#include "core/compute/cpu/onednn_product.h"
 #include "tests/core/compute/levels.h"
 #include "tests/core/compute/weights.h"
 
@@ -141,19 +142,23 @@ TEST(Linear, EightBitActivationsRoundHalfToEvenPerTokenAndGroup) {
 TEST(Linear, Bf16ActivationsAreRoundedToNearest) {
     for (const auto& [level, features] : cpu_levels()) {
         if (!features.avx512_bf16) continue;
-        auto backend = make_cpu_backend(CpuOptions{2, Activations::kNative}, features);
-        for (const Shape& s : {Shape{16, 32, 0}, {1, 2, 0}, {37, 97, 0}, {200, 1100, 0}, {529, 2100, 0}}) {
-            const LinearWeight w = random_weight(WeightFormat::kBF16, s.n, s.k, 0, s.n, s.n % 2 == 1);
-            const auto packed = backend->make_linear(w);
-            ASSERT_TRUE(packed.ok());
-            EXPECT_NE(std::string((*packed)->kernel()).find("bf16 activations"), std::string::npos) << (*packed)->kernel();
-            for (const std::uint32_t t : {2u, 5u, 12u, 31u}) {
-                const auto x = random_floats(std::size_t{t} * s.k, t);
-                auto rounded = x;
-                for (float& f : rounded) f = bf16_to_float(float_to_bf16(f));
-                std::vector<float> y(std::size_t{t} * s.n);
-                backend->linear(**packed, x.data(), t, y.data());
-                EXPECT_LT(relative_error(y, reference_linear(w, rounded, t)), 2e-6) << level << " " << s.n << "x" << s.k << " tokens " << t;
+        for (const bool onednn : {false, true}) {
+            // oneDNN is what an AMX machine multiplies by; here it computes with AVX-512 BF16 where there is no AMX.
+            auto backend = make_cpu_backend(CpuOptions{2, Activations::kNative, onednn}, features);
+            for (const Shape& s : {Shape{16, 32, 0}, {1, 2, 0}, {37, 97, 0}, {200, 1100, 0}, {529, 2100, 0}}) {
+                const LinearWeight w = random_weight(WeightFormat::kBF16, s.n, s.k, 0, s.n, s.n % 2 == 1);
+                const auto packed = backend->make_linear(w);
+                ASSERT_TRUE(packed.ok());
+                EXPECT_NE(std::string((*packed)->kernel()).find("bf16 activations"), std::string::npos) << (*packed)->kernel();
+                EXPECT_EQ(std::string((*packed)->kernel()).find("oneDNN") != std::string::npos, (onednn && cpu::has_onednn()) || features.amx_bf16) << (*packed)->kernel();
+                for (const std::uint32_t t : {2u, 5u, 12u, 31u}) {
+                    const auto x = random_floats(std::size_t{t} * s.k, t);
+                    auto rounded = x;
+                    for (float& f : rounded) f = bf16_to_float(float_to_bf16(f));
+                    std::vector<float> y(std::size_t{t} * s.n);
+                    backend->linear(**packed, x.data(), t, y.data());
+                    EXPECT_LT(relative_error(y, reference_linear(w, rounded, t)), 2e-6) << level << " " << s.n << "x" << s.k << " tokens " << t;
+                }
             }
         }
     }
