@@ -28,9 +28,6 @@ TEST(OptimizeSample, WholeSweepWithDefaultsHasAWinner) {
     const auto r = optimize(bench, test::sample_dir() / "base", {"--record", record.string()});
     ASSERT_EQ(r.code, 0) << r.err;
     RecordProperty("seconds", std::to_string(r.seconds));
-#if defined(NDEBUG) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    EXPECT_LT(r.seconds, 90);
-#endif
     const Json j = Json::parse(r.out);
     ASSERT_FALSE(j["winner"].is_null());
     EXPECT_NE(j["winner"]["candidate"], "");
