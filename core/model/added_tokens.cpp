@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/added_tokens.h"
 
-#include <unicode/uchar.h>
-
 #include <algorithm>
 
 #include "core/model/byte_level.h"
+#include "core/model/characters.h"
 
 namespace tenpak::model {
 namespace {
@@ -15,27 +14,18 @@ std::size_t previous(std::string_view s, std::size_t at) {
     while (at > 0 && (static_cast<unsigned char>(s[at]) & 0xc0u) == 0x80u);
     return at;
 }
-bool is_space(char32_t c) { return u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_WHITE_SPACE) != 0; }
-/// \w of Unicode TS 18: letters, marks, decimal digits, connectors, joiners.
-bool is_word(char32_t c) {
-    const auto p = static_cast<UChar32>(c);
-    const auto mask = U_GET_GC_MASK(p);
-    return u_hasBinaryProperty(p, UCHAR_ALPHABETIC) != 0 || (mask & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) != 0 || u_hasBinaryProperty(p, UCHAR_JOIN_CONTROL) != 0;
-}
-
 }  // namespace
 
-Result<std::vector<AddedToken>> parse_added_tokens(const Json& list, const std::string& where) {
+Result<std::vector<AddedToken>> parse_added_tokens(const Json& list, const SubwordModel& model, const std::string& where) {
     std::vector<AddedToken> tokens;
     if (list.is_null()) return tokens;
     if (!list.is_array()) return make_error(ErrorCode::kMalformed, "\"added_tokens\" must be a list", where);
+    std::unordered_map<std::string, std::size_t> seen;
+    Token next = static_cast<Token>(std::min<std::size_t>(model.size(), INT32_MAX / 2));
     for (const Json& j : list) {
         AddedToken t;
-        TENPAK_ASSIGN(const auto id, json_get<std::uint64_t>(j, "id", where));
-        if (id > INT32_MAX) return make_error(ErrorCode::kMalformed, "the id of an added token is out of range", where);
-        t.id = static_cast<Token>(id);
         TENPAK_ASSIGN(t.content, json_get<std::string>(j, "content", where));
-        if (t.content.empty()) return make_error(ErrorCode::kMalformed, "an added token without text", where);
+        if (t.content.empty()) continue;
         struct Flag {
             const char* key;
             bool AddedToken::*member;
@@ -45,21 +35,35 @@ Result<std::vector<AddedToken>> parse_added_tokens(const Json& list, const std::
             if (!j.contains(f.key)) continue;
             TENPAK_ASSIGN(t.*f.member, json_get<bool>(j, f.key, where));
         }
+        const auto again = seen.find(t.content);
+        if (again != seen.end()) {  // the last of equal texts counts
+            t.id = tokens[again->second].id;
+            tokens[again->second] = std::move(t);
+            continue;
+        }
+        const auto known = model.vocabulary().find(t.content);
+        t.id = known != model.vocabulary().end() ? known->second : next++;
+        seen.emplace(t.content, tokens.size());
         tokens.push_back(std::move(t));
     }
     return tokens;
 }
 
 TokenFinder::TokenFinder(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
-    for (std::uint32_t i = 0; i < tokens_.size(); ++i) by_first_byte_[static_cast<unsigned char>(tokens_[i].content[0])].push_back(i);
-    for (auto& list : by_first_byte_) {
-        std::stable_sort(list.begin(), list.end(), [&](auto a, auto b) { return tokens_[a].content.size() > tokens_[b].content.size(); });
+    for (std::uint32_t i = 0; i < tokens_.size(); ++i) {
+        const std::string& content = tokens_[i].content;
+        if (!by_content_.emplace(content, i).second) continue;
+        auto& lengths = lengths_[static_cast<unsigned char>(content[0])];
+        const auto at = std::lower_bound(lengths.begin(), lengths.end(), content.size(), std::greater<>());
+        if (at == lengths.end() || *at != content.size()) lengths.insert(at, content.size());
     }
 }
 
 const AddedToken* TokenFinder::match(std::string_view text, std::size_t at) const {
-    for (const std::uint32_t i : by_first_byte_[static_cast<unsigned char>(text[at])]) {
-        if (text.substr(at).starts_with(tokens_[i].content)) return &tokens_[i];
+    for (const std::size_t length : lengths_[static_cast<unsigned char>(text[at])]) {
+        if (length > text.size() - at) continue;
+        const auto it = by_content_.find(text.substr(at, length));
+        if (it != by_content_.end()) return &tokens_[it->second];
     }
     return nullptr;
 }
@@ -76,22 +80,22 @@ std::vector<TokenFinder::Piece> TokenFinder::split(std::string_view text) const 
         std::size_t begin = at, end = at + t->content.size();
         at = end;
         if (t->single_word) {
-            const bool open_left = begin == 0 || !is_word(utf8_at(text, previous(text, begin)));
-            const bool open_right = end == text.size() || !is_word(utf8_at(text, end));
+            const bool open_left = begin == 0 || !is_word_character(utf8_at(text, previous(text, begin)));
+            const bool open_right = end == text.size() || !is_word_character(utf8_at(text, end));
             if (!open_left || !open_right) continue;
         }
         if (t->strip_left) {
-            while (begin > done && is_space(utf8_at(text, previous(text, begin)))) begin = previous(text, begin);
+            while (begin > done && is_white_space(utf8_at(text, previous(text, begin)))) begin = previous(text, begin);
         }
+        // White space taken on the right may hold another added token: it counts all the same, as in the reference.
         if (t->strip_right) {
-            while (end < text.size() && is_space(utf8_at(text, end))) end += utf8_length(static_cast<unsigned char>(text[end]));
-            at = end;
+            while (end < text.size() && is_white_space(utf8_at(text, end))) end += utf8_length(static_cast<unsigned char>(text[end]));
         }
-        if (begin > done) pieces.push_back({text.substr(done, begin - done), -1});
-        pieces.push_back({text.substr(begin, end - begin), t->id});
+        if (begin > done) pieces.push_back({done, begin, -1});
+        pieces.push_back({begin, end, t->id});
         done = end;
     }
-    if (done < text.size()) pieces.push_back({text.substr(done), -1});
+    if (done < text.size()) pieces.push_back({done, text.size(), -1});
     return pieces;
 }
 

@@ -1,40 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 // Byte-pair encoding of one word: the pair with the lowest rank is merged first, the leftmost of equals.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <vector>
 
-#include "core/base/json.h"
-#include "core/model/tokenizer.h"
+#include "core/model/flat_map.h"
+#include "core/model/subword_model.h"
 
 namespace tenpak::model {
 
-/// Immutable after parse; thread-safe.
-class Bpe {
+class Bpe final : public SubwordModel {
    public:
-    /// The "model" object of tokenizer.json. kUnsupported names an option that is not known.
-    static Result<Bpe> parse(const Json& model, const std::string& where);
-
-    /// Appends the tokens of `word`, which is in the byte alphabet.
-    void encode(std::string_view word, std::vector<Token>& out) const;
-    const std::unordered_map<std::string, Token>& vocabulary() const { return vocabulary_; }
+    static Result<std::unique_ptr<Bpe>> parse(const Json& model, const std::string& where);
+    Status encode(std::string_view word, WordMemo& memo, std::vector<Token>& out) const override;
+    const Vocabulary& vocabulary() const override { return vocabulary_; }
+    std::size_t size() const override { return vocabulary_.size(); }
 
    private:
     struct Merge {
         std::uint32_t rank;
         Token result;
     };
-    static std::uint64_t key(Token a, Token b) { return std::uint64_t{static_cast<std::uint32_t>(a)} << 32 | static_cast<std::uint32_t>(b); }
-    const Merge* merge_of(Token a, Token b) const;
-    Status parse_merges(const Json& merges, const std::string& where);
+    struct Symbol {
+        Token id;
+        std::uint32_t previous, next;  // kNone at the ends
+        bool alive;
+    };
+    static constexpr std::uint32_t kNone = UINT32_MAX;
+    static std::uint64_t pair_key(std::uint32_t a, std::uint32_t b) { return std::uint64_t{a} << 32 | b; }
 
-    std::unordered_map<std::string, Token> vocabulary_;
-    std::unordered_map<std::uint64_t, Merge> merges_;
+    Status parse_vocabulary(const Json& vocab, const std::string& where);
+    Status parse_merges(const Json& merges, const std::string& where);
+    void find_seams(const std::vector<std::pair<std::string_view, std::string_view>>& merged);
+    bool may_cut(char32_t left, char32_t right) const;
+    Token character_token(char32_t c) const;
+    Status encode_part(std::string_view part, WordMemo& memo, std::vector<Token>& out) const;
+    Status symbols_of(std::string_view part, std::vector<Symbol>& symbols) const;
+    void merge_all(std::vector<Symbol>& symbols) const;
+
+    Vocabulary vocabulary_;
+    FlatMap<Merge> merges_;
+    std::array<Token, 0x180> low_characters_;  ///< by code point; -1: none
+    FlatMap<Token> characters_;                ///< the others
+    std::array<Token, 256> bytes_;             ///< <0x..>; -1: none
+    std::string prefix_, suffix_;              ///< continuing_subword_prefix, end_of_word_suffix
+    std::string unknown_text_;
     Token unknown_ = -1;
-    bool fuse_unknown_ = false, ignore_merges_ = false;
+    bool has_unknown_ = false, fuse_unknown_ = false, ignore_merges_ = false, byte_fallback_ = false, all_bytes_ = false;
+    // Two characters that are neighbours in no token that merging makes: a word can be cut between them, and its parts
+    // encoded apart. It is what makes a vocabulary fast that does not cut at spaces (SentencePiece).
+    bool seams_known_ = false;
+    FlatMap<char> neighbours_;
+    std::array<std::array<bool, 128>, 128> ascii_neighbours_{};
 };
 
 }  // namespace tenpak::model

@@ -1,30 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cuts a text into the words that BPE works on, by the regular expressions of tokenizer.json. PCRE2 underneath, with \s
-// and \S replaced by Unicode's White_Space: PCRE2's own class has one character more than the reference library's.
+// The "pre_tokenizer" of tokenizer.json: cuts a text into the words that the model works on.
 #pragma once
-#include <memory>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/base/json.h"
+#include "core/model/normalizer.h"
+#include "core/model/split_pattern.h"
 
 namespace tenpak::model {
+
+/// Parts of a text, in order, none empty.
+struct Words {
+    NormalizedText source;
+    std::vector<TextRange> ranges;
+    std::string_view operator[](std::size_t i) const { return std::string_view(source.text).substr(ranges[i].begin, ranges[i].end - ranges[i].begin); }
+};
 
 /// Immutable, thread-safe.
 class PreTokenizer {
    public:
-    /// The "pre_tokenizer" object. Known: Sequence, ByteLevel, Split, Digits; kUnsupported names another one, also when no
-    /// ByteLevel is among them.
-    static Result<std::unique_ptr<PreTokenizer>> parse(const Json& description, const std::string& where);
-    ~PreTokenizer();
-    /// Words in the byte alphabet. kMalformed when a pattern takes too long on this text.
-    Result<std::vector<std::string>> words(std::string_view text) const;
+    using Step = std::function<Status(Words&)>;
+    /// The "pre_tokenizer" object; null: the whole text is one word. kUnsupported names a kind that is not known.
+    static Result<PreTokenizer> parse(const Json& description, const std::string& where);
+    /// kMalformed when a pattern takes too long on this text.
+    Result<Words> words(NormalizedText text) const;
 
    private:
-    struct Step;
-    PreTokenizer();
     Status add(const Json& description, const std::string& where, int depth);
+    void add_split(SplitPattern pattern, SplitBehavior behavior, bool inverted = false);
+    Status add_metaspace(const Json& description, const std::string& where);
     std::vector<Step> steps_;
 };
 

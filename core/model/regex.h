@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A compiled pattern over UTF-8 text that is known to be valid. Immutable, thread-safe.
+// A compiled pattern over UTF-8 text that is known to be valid. PCRE2 underneath; patterns are written in the dialect of
+// the reference library (Oniguruma with Ruby's syntax) and translated, and what cannot be translated is refused by name:
+// a pattern that means something else would give wrong tokens without a word.
 #pragma once
 #include <memory>
 #include <string>
@@ -10,18 +12,21 @@
 
 namespace tenpak::model {
 
+/// Immutable, thread-safe.
 class Regex {
    public:
     struct Match {
         std::size_t begin = 0, end = 0;
     };
-    /// kMalformed with PCRE2's words when the pattern does not compile.
+    /// kUnsupported: a construct that has no translation. kMalformed with PCRE2's words: the pattern does not compile.
     static Result<Regex> compile(const std::string& pattern, const std::string& where);
+    static std::string escaped(std::string_view literal);
     Regex(Regex&&) noexcept;
     Regex& operator=(Regex&&) noexcept;
     ~Regex();
-    /// All matches that are not empty, from left to right, not overlapping. kMalformed when matching exceeds its limits.
-    Result<std::vector<Match>> find_all(std::string_view text) const;
+    /// Appends all matches from left to right, not overlapping; an empty one only where no match ends. kMalformed when
+    /// matching exceeds its limits.
+    Status find_all(std::string_view text, std::vector<Match>& out) const;
 
    private:
     struct Impl;
@@ -29,7 +34,7 @@ class Regex {
     std::unique_ptr<Impl> impl_;
 };
 
-/// The pattern with \s and \S spelled out as Unicode's White_Space.
-std::string with_unicode_space(const std::string& pattern);
+/// The same pattern for PCRE2 (UTF, UCP, MULTILINE).
+Result<std::string> translate_pattern(const std::string& pattern, const std::string& where);
 
 }  // namespace tenpak::model

@@ -19,7 +19,21 @@ Result<std::vector<Token>> special_ids(const Json& d, const std::string& name, c
     return out;
 }
 
+/// ["</s>", 2]
+Result<Token> token_pair(const Json& d, const char* key, const std::string& where) {
+    TENPAK_ASSIGN(const Json pair, json_get<Json>(d, key, where));
+    if (!pair.is_array() || pair.size() != 2 || !pair[1].is_number_unsigned() || pair[1].get<std::uint64_t>() > INT32_MAX) {
+        return make_error(ErrorCode::kMalformed, std::string("\"") + key + "\" must be [token, id]", where);
+    }
+    return pair[1].get<Token>();
+}
+
 }  // namespace
+
+void TemplateProcessor::wrap(const std::vector<Token>& before, const std::vector<Token>& after) {
+    before_.insert(before_.begin(), before.begin(), before.end());
+    after_.insert(after_.end(), after.begin(), after.end());
+}
 
 Status TemplateProcessor::add(const Json& d, const std::string& where, int depth) {
     if (depth > kMaxDepth) return make_error(ErrorCode::kMalformed, "post-processors nested too deep", where);
@@ -31,8 +45,15 @@ Status TemplateProcessor::add(const Json& d, const std::string& where, int depth
         for (const Json& p : list) TENPAK_RETURN_IF_ERROR(add(p, where, depth + 1));
         return {};
     }
+    if (type == "BertProcessing" || type == "RobertaProcessing") {
+        TENPAK_ASSIGN(const Token cls, token_pair(d, "cls", where));
+        TENPAK_ASSIGN(const Token sep, token_pair(d, "sep", where));
+        wrap({cls}, {sep});
+        return {};
+    }
     if (type != "TemplateProcessing") {
-        return make_error(ErrorCode::kUnsupported, "post-processor \"" + type + "\" is not built yet", where, "Known: TemplateProcessing, ByteLevel and Sequences of them");
+        return make_error(ErrorCode::kUnsupported, "post-processor \"" + type + "\" is not known", where,
+                          "Known: TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel, Sequence");
     }
     TENPAK_ASSIGN(const Json single, json_get<Json>(d, "single", where));
     if (!single.is_array()) return make_error(ErrorCode::kMalformed, "\"single\" must be a list", where);
@@ -51,8 +72,7 @@ Status TemplateProcessor::add(const Json& d, const std::string& where, int depth
         to.insert(to.end(), ids.begin(), ids.end());
     }
     if (!seen) return make_error(ErrorCode::kMalformed, "a template without the text", where);
-    before_.insert(before_.begin(), before.begin(), before.end());
-    after_.insert(after_.end(), after.begin(), after.end());
+    wrap(before, after);
     return {};
 }
 

@@ -7,6 +7,7 @@
 #include "core/base/json.h"
 #include "core/model/byte_level.h"
 #include "core/model/tokenizer.h"
+#include "core/model/tokenizer_files.h"
 #include "tests/support/temp_dir.h"
 
 namespace {
@@ -37,10 +38,10 @@ Json small() {
     merge("\xc4\xa0", "\xc4\xa0");
     merge("a", "a");
     merge("aa", "a");
-    return {{"added_tokens", {{{"id", 300}, {"content", "<s>"}, {"special", true}, {"normalized", false}},
-                              {{"id", 301}, {"content", "<s>x"}, {"special", true}, {"normalized", false}},
-                              {{"id", 302}, {"content", "<w>"}, {"lstrip", true}, {"rstrip", true}, {"normalized", false}},
-                              {{"id", 303}, {"content", "word"}, {"single_word", true}, {"normalized", true}}}},
+    return {{"added_tokens", {{{"id", 262}, {"content", "<s>"}, {"special", true}, {"normalized", false}},
+                              {{"id", 263}, {"content", "<s>x"}, {"special", true}, {"normalized", false}},
+                              {{"id", 264}, {"content", "<w>"}, {"lstrip", true}, {"rstrip", true}, {"normalized", false}},
+                              {{"id", 265}, {"content", "word"}, {"single_word", true}, {"normalized", true}}}},
             {"normalizer", nullptr}, {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}}, {"post_processor", nullptr},
             {"decoder", {{"type", "ByteLevel"}}}, {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", merges}}}};
 }
@@ -64,23 +65,23 @@ TEST(Tokenizer, MergesByRankThenPosition) {
 TEST(Tokenizer, AddedTokens) {
     const auto t = parse(small());
     ASSERT_TRUE(t);
-    EXPECT_EQ(ids(*t, "<s>the<s>xthe"), (Ids{300, 257, 301, 257})) << "longest of those that begin at one place";
-    EXPECT_EQ(ids(*t, "the  <w>\n the"), (Ids{257, 302, 257})) << "white space on both sides is swallowed";
-    EXPECT_EQ(ids(*t, "word,").front(), 303);
-    EXPECT_NE(ids(*t, "words").front(), 303) << "not inside of a word";
-    EXPECT_EQ(t->decode(std::vector<Token>{300, 257}), "<s>the");
+    EXPECT_EQ(ids(*t, "<s>the<s>xthe"), (Ids{262, 257, 263, 257})) << "longest of those that begin at one place";
+    EXPECT_EQ(ids(*t, "the  <w>\n the"), (Ids{257, 264, 257})) << "white space on both sides is swallowed";
+    EXPECT_EQ(ids(*t, "word,").front(), 265);
+    EXPECT_NE(ids(*t, "words").front(), 265) << "not inside of a word";
+    EXPECT_EQ(t->decode(std::vector<Token>{262, 257}), "<s>the");
 }
 
 TEST(Tokenizer, TemplateAddsBosAndEosOnlyWhenAsked) {
     Json j = small();
     j["post_processor"] = {{"type", "Sequence"}, {"processors", {{{"type", "ByteLevel"}}, {{"type", "TemplateProcessing"},
         {"single", {{{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}}, {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, {{"SpecialToken", {{"id", "</s>"}, {"type_id", 0}}}}}},
-        {"pair", Json::array()}, {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {300}}}}, {"</s>", {{"id", "</s>"}, {"ids", {301, 302}}}}}}}}}};
+        {"pair", Json::array()}, {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {262}}}}, {"</s>", {{"id", "</s>"}, {"ids", {263, 264}}}}}}}}}};
     const auto t = parse(j);
     ASSERT_TRUE(t);
-    EXPECT_EQ(ids(*t, "the", true), (Ids{300, 257, 301, 302}));
+    EXPECT_EQ(ids(*t, "the", true), (Ids{262, 257, 263, 264}));
     EXPECT_EQ(ids(*t, "the", false), (Ids{257}));
-    EXPECT_EQ(ids(*t, "", true), (Ids{300, 301, 302}));
+    EXPECT_EQ(ids(*t, "", true), (Ids{262, 263, 264}));
 }
 
 TEST(Tokenizer, NormalizesToNfc) {
@@ -117,14 +118,25 @@ TEST(Tokenizer, UnknownPartsAreRefusedByName) {
         EXPECT_EQ(t.error().code, ErrorCode::kUnsupported) << t.error().text();
         EXPECT_NE(t.error().text().find(name), std::string::npos) << t.error().text();
     };
-    refused("/normalizer", {{"type", "Precompiled"}}, "Precompiled");
-    refused("/pre_tokenizer", {{"type", "Metaspace"}}, "Metaspace");
-    refused("/pre_tokenizer", nullptr, "SentencePiece");
-    refused("/post_processor", {{"type", "RobertaProcessing"}}, "RobertaProcessing");
-    refused("/decoder", {{"type", "WordPiece"}}, "WordPiece");
-    refused("/model/type", "Unigram", "Unigram");
-    refused("/model/byte_fallback", true, "byte_fallback");
-    refused("/model/end_of_word_suffix", "</w>", "end_of_word_suffix");
+    refused("/normalizer", {{"type", "Telepathy"}}, "Telepathy");
+    refused("/normalizer", {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, {{"type", "Telepathy"}}}}}, "Telepathy");
+    refused("/pre_tokenizer", {{"type", "UnicodeScripts"}}, "UnicodeScripts");
+    refused("/pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "often"}}, "often");
+    refused("/pre_tokenizer", {{"type", "Punctuation"}, {"behavior", "Melted"}}, "Melted");
+    refused("/post_processor", {{"type", "PairProcessing"}}, "PairProcessing");
+    refused("/decoder", {{"type", "CTC"}}, "CTC");
+    refused("/model/type", "WordPiece", "WordPiece");
+    // Patterns that would mean something else here than in the reference.
+    const auto pattern = [&](const char* regex, const char* name) {
+        refused("/pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}}, name);
+    };
+    pattern("[a[bc]]", "a class in a class");
+    pattern("[a&&b]", "&&");
+    pattern("[\\W_]", "\\W");
+    pattern("a{1,3}+", "}+");
+    pattern("(?<name>a)", "(?<");
+    pattern("\\Ra", "\\R");
+    pattern("(a)\\1", "\\1");
 }
 
 TEST(Tokenizer, MalformedFiles) {
@@ -140,7 +152,7 @@ TEST(Tokenizer, MalformedFiles) {
     EXPECT_EQ(code("/model/vocab/a", -1), ErrorCode::kMalformed);
     EXPECT_EQ(code("/model/vocab/a", 2000000000), ErrorCode::kMalformed) << "a table of that size would be allocated";
     EXPECT_EQ(code("/model/vocab", Json::array()), ErrorCode::kMalformed);
-    EXPECT_EQ(code("/added_tokens", {{{"id", 1}, {"content", ""}}}), ErrorCode::kMalformed);
+    EXPECT_EQ(code("/added_tokens", {{{"id", 1}, {"content", 5}}}), ErrorCode::kMalformed);
     EXPECT_EQ(code("/pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", "(["}}}, {"behavior", "Isolated"}}), ErrorCode::kMalformed);
     EXPECT_FALSE(parse_tokenizer("{", "x").ok());
     EXPECT_FALSE(parse_tokenizer("[]", "x").ok());
@@ -211,9 +223,12 @@ TEST(TokenizerVectors, Gpt2Llama3Qwen) {
         ASSERT_TRUE(t.ok()) << t.error().text();
         check_vectors(**t, vectors);
     }
-    const auto mistral = read_text_file(shared_data() / "tokenizers/mistral-v01/tokenizer.json");
-    ASSERT_TRUE(mistral.ok());
-    EXPECT_EQ(parse_tokenizer(*mistral, "mistral").error().code, ErrorCode::kUnsupported);
+    const auto llama2 = load_tokenizer_folder(shared_data() / "tokenizers/llama2-spm");  // a SentencePiece file
+    ASSERT_TRUE(llama2.ok()) << llama2.error().text();
+    check_vectors(**llama2, "ggml-vocab-llama-spm");
+    const auto folder = load_tokenizer_folder(shared_data() / "tokenizers/gpt2");  // encoder.json and vocab.bpe
+    ASSERT_TRUE(folder.ok()) << folder.error().text();
+    check_vectors(**folder, "ggml-vocab-gpt-2");
 }
 
 TEST(TokenizerVectors, SampleMatchesThePythonLibrary) {
@@ -230,6 +245,80 @@ TEST(TokenizerVectors, SampleMatchesThePythonLibrary) {
         EXPECT_EQ((*t)->decode(want), c["decoded"].get<std::string>());
     }
     EXPECT_GT(f["cases"].size(), 10u);
+}
+
+// --- small tokenizers of every kind (tests/oracle/make_tokenizer_fixtures.py) ---------------------------------------------
+
+void check_fixture(const std::string& name, bool special) {
+    const auto folder = source_dir() / "tests/fixtures/tokenizers" / name;
+    const auto t = load_tokenizer_folder(folder);
+    ASSERT_TRUE(t.ok()) << t.error().text();
+    const auto cases = read_text_file(folder / "cases.json");
+    ASSERT_TRUE(cases.ok());
+    const Json list = Json::parse(*cases);
+    EXPECT_GT(list.size(), 15u);
+    for (const Json& c : list) {
+        const auto want = c["ids"].get<Ids>();
+        EXPECT_EQ(ids(**t, c["text"].get<std::string>(), special), want) << name << ": " << c["text"];
+        EXPECT_EQ((*t)->decode(want), c["decoded"].get<std::string>()) << name << ": " << c["text"];
+    }
+}
+TEST(TokenizerFixtures, Gemma) { check_fixture("gemma-like", true); }
+TEST(TokenizerFixtures, Llama) { check_fixture("llama-like", true); }
+TEST(TokenizerFixtures, LlamaPrefixOnlyAtTheStart) { check_fixture("llama-like-first", true); }
+TEST(TokenizerFixtures, T5) { check_fixture("t5-like", true); }
+TEST(TokenizerFixtures, SentencePieceBpe) { check_fixture("sentencepiece-bpe", false); }
+TEST(TokenizerFixtures, SentencePieceUnigram) { check_fixture("sentencepiece-unigram", false); }
+
+TEST(Tokenizer, LongTextWithoutSpacesTakesNoQuadraticTime) {
+    // 2 MB take a fraction of a second; quadratic time would be hours. Both with and without places to cut.
+    const auto t = load_tokenizer_folder(source_dir() / "tests/fixtures/tokenizers/llama-like");
+    ASSERT_TRUE(t.ok()) << t.error().text();
+    const std::string as(2'000'000, 'a'), same(2'000'000, 'z');
+    EXPECT_EQ((*t)->decode(ids(**t, as)), as);
+    EXPECT_EQ((*t)->decode(ids(**t, same)), same);
+    std::string mixed;
+    for (int i = 0; mixed.size() < 2'000'000; ++i) mixed += static_cast<char>('a' + i * i % 23);
+    EXPECT_EQ((*t)->decode(ids(**t, mixed)), mixed);
+}
+
+TEST(Tokenizer, SpecialTokensAndSpellings) {
+    const auto t = parse(small());
+    ASSERT_TRUE(t);
+    EXPECT_TRUE(t->is_special(262));
+    EXPECT_FALSE(t->is_special(257));
+    EXPECT_EQ(t->decode(std::vector<Token>{262, 257}, true), "the");
+    EXPECT_EQ(t->token_id("<s>"), 262);
+    EXPECT_EQ(t->token_id("the"), 257);
+    EXPECT_FALSE(t->token_id("no such token"));
+    EXPECT_EQ(t->token_text(258), "\xc4\xa0the");
+    EXPECT_FALSE(t->token_text(5000));
+}
+
+TEST(Tokenizer, HostilePatternsEnd) {
+    Json j = small();
+    j["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", "(a+)+$"}}}, {"behavior", "Isolated"}};
+    const auto t = parse(j);
+    ASSERT_TRUE(t);
+    const auto r = t->encode(std::string(40, 'a') + "b", false);
+    if (!r.ok()) {
+        EXPECT_EQ(r.error().code, ErrorCode::kMalformed);
+    }
+    j["pre_tokenizer"]["pattern"]["Regex"] = std::string(5000, '(');
+    EXPECT_EQ(parse_tokenizer(j.dump(), "x").error().code, ErrorCode::kMalformed);
+}
+
+TEST(Tokenizer, SentencePieceFilesThatAreNone) {
+    EXPECT_EQ(sentencepiece_as_json("not a protobuf", "x").error().code, ErrorCode::kMalformed);
+    EXPECT_EQ(sentencepiece_as_json("", "x").error().code, ErrorCode::kMalformed);
+    const auto bytes = read_text_file(source_dir() / "tests/fixtures/tokenizers/sentencepiece-bpe/tokenizer.model");
+    ASSERT_TRUE(bytes.ok());
+    for (std::size_t cut = 1; cut < bytes->size(); cut = cut * 3 / 2 + 1) {
+        const auto r = sentencepiece_as_json(std::string_view(*bytes).substr(0, cut), "x");
+        if (r.ok()) {
+            EXPECT_TRUE(build_tokenizer(*r, "x").ok());
+        }
+    }
 }
 
 }  // namespace
