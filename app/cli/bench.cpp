@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // tenpak bench: latency, throughput and memory of a model, measured here.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -15,6 +16,7 @@ struct Options {
     std::string model, base, device, candidate, calibration;
     unsigned prompt = 128, generate = 0, samples = 300, threads = 0;
     std::vector<unsigned> batches;
+    model::LoadOptions load;
 };
 
 OrderedJson percentiles_json(const evaluate::Percentiles& p) { return {{"p50", p.p50}, {"p95", p.p95}, {"p99", p.p99}}; }
@@ -32,6 +34,7 @@ std::string text_of(const evaluate::TimingResult& r, const model::Transformer& m
                   format_bytes(static_cast<double>(r.memory_bytes)).c_str(), format_percent(r.bandwidth_fraction).c_str(), format_bytes(r.read_bandwidth).c_str(), r.device.c_str());
     text += line;
     for (const auto& k : m.kernels()) text += " · " + k;
+    if (m.streamed()) text += " · " + m.memory_plan().note;
     return text;
 }
 
@@ -47,13 +50,16 @@ Status apply_candidate(const Context& ctx, const Options& o, RunnableModel& m) {
     }
     TENPAK_ASSIGN(const auto quantized, quant::quantize(m.source, candidate, tokens, {}, *m.backend, ctx.job));
     m.transformer.reset();  // two copies of the model would be needed otherwise
-    TENPAK_ASSIGN(m.transformer, model::Transformer::load(m.source, quantized.weights, *m.backend, {}, ctx.job));
+    TENPAK_ASSIGN(m.transformer, model::Transformer::load(m.source, quantized.weights, *m.backend, o.load, ctx.job));
     return {};
 }
 
 Result<int> run(const Context& ctx, const Options& o) {
     const bool candidate = !o.candidate.empty() && o.candidate != "fp16";
-    TENPAK_ASSIGN(RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads));
+    model::LoadOptions load = o.load;
+    for (const unsigned b : o.batches) load.workload.sequences = std::max(load.workload.sequences, b);
+    load.workload.context = o.prompt + std::max(o.generate, 64u);
+    TENPAK_ASSIGN(RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads, load));
     if (candidate) TENPAK_RETURN_IF_ERROR(apply_candidate(ctx, o, m));
     evaluate::TimingOptions options;
     options.prompt = std::min(o.prompt, std::max(1u, m.transformer->config().max_positions / 2));
@@ -70,7 +76,7 @@ Result<int> run(const Context& ctx, const Options& o) {
                  {{"latency_ms", percentiles_json(first.latency_ms)}, {"samples", first.samples}, {"time_to_first_token_ms", r.time_to_first_token_ms}, {"prefill_tps", r.prefill_tps},
                   {"decode_tps", first.decode_tps}, {"memory_bytes", r.memory_bytes}, {"bandwidth_fraction", r.bandwidth_fraction}, {"backend", r.backend}, {"device", r.device},
                   {"batch", first.batch}, {"prompt", options.prompt}, {"candidate", candidate ? o.candidate : "fp16"}, {"batches", std::move(batches)}, {"read_bandwidth", r.read_bandwidth},
-                  {"weight_bytes", m.transformer->weight_bytes()}, {"kernels", m.transformer->kernels()}},
+                  {"weight_bytes", m.transformer->weight_bytes()}, {"kernels", m.transformer->kernels()}, {"memory", m.transformer->memory_plan().note}},
                  text_of(r, *m.transformer));
     return 0;
 }
@@ -89,6 +95,7 @@ void add_bench(CLI::App& app, Context& ctx) {
     cmd->add_option("--samples", o->samples, "Decode steps to measure (p99 needs 300)")->check(CLI::Range(1u, 1000000u));
     cmd->add_option("--batch", o->batches, "Sequences at once; a list \"1,4,16\" measures each")->delimiter(',')->check(CLI::Range(1u, 1024u));
     cmd->add_option("--device", o->device, "cpu");
+    add_memory_limit(*cmd, o->load.memory_limit);
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
     cmd->callback([&ctx, o] { ctx.run = [&ctx, o] { return run(ctx, *o); }; });
 }

@@ -12,6 +12,7 @@ namespace {
 struct Options {
     std::string model, base, text, device, reference, tasks;
     unsigned context = 0, samples = 0, threads = 0, stride = 0;
+    model::LoadOptions load;
 };
 
 Error not_built(const char* option) {
@@ -25,14 +26,14 @@ Result<evaluate::Comparison> measure(const Context& ctx, const Options& o, const
         TENPAK_ASSIGN(alone.candidate, evaluate::perplexity(*m.transformer, tokens, options, ctx.job));
         return alone;
     }
-    TENPAK_ASSIGN(const RunnableModel reference, load_runnable(ctx, o.reference, o.base, o.device, o.threads));
+    TENPAK_ASSIGN(const RunnableModel reference, load_runnable(ctx, o.reference, o.base, o.device, o.threads, o.load));
     return evaluate::compare(*m.transformer, *reference.transformer, tokens, options, ctx.job);
 }
 
 Result<int> run(const Context& ctx, const Options& o) {
     if (!o.tasks.empty()) return not_built("--tasks");
     if (o.stride != 0) return not_built("--stride");
-    TENPAK_ASSIGN(const RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads));
+    TENPAK_ASSIGN(const RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads, o.load));
     TENPAK_ASSIGN(const auto tokens, read_tokens(*m.source, o.text));
     auto measured = measure(ctx, o, m, tokens);
     if (!measured.ok()) {
@@ -58,11 +59,12 @@ Result<int> run(const Context& ctx, const Options& o) {
         text += line;
     }
     text += "\n" + m.backend->description();
+    if (m.transformer->streamed()) text += " · " + m.transformer->memory_plan().note;
     for (const auto& k : m.transformer->kernels()) text += " · " + k;
     print_result(ctx,
                  {{"perplexity", r.perplexity}, {"standard_error", r.standard_error}, {"tokens", r.tokens}, {"nll", r.nll}, {"convention", r.convention},
                   {"kl_divergence", kl}, {"top1_agreement", top1}, {"accuracy", nullptr}, {"ppl_delta", delta}, {"backend", m.backend->name()}, {"device", m.backend->description()},
-                  {"kernels", m.transformer->kernels()}, {"windows", r.windows}, {"context", r.context}, {"seconds", r.seconds},
+                  {"kernels", m.transformer->kernels()}, {"memory", m.transformer->memory_plan().note}, {"windows", r.windows}, {"context", r.context}, {"seconds", r.seconds},
                   {"tokens_per_second", r.seconds > 0 ? static_cast<double>(r.tokens) / r.seconds : 0.0}},
                  text);
     return 0;
@@ -82,6 +84,7 @@ void add_eval(CLI::App& app, Context& ctx) {
     cmd->add_option("--reference", o->reference, "Model to compare with: KL divergence, agreement, paired difference");
     cmd->add_option("--tasks", o->tasks, "Multiple-choice items, JSONL (not built yet)");
     cmd->add_option("--device", o->device, "cpu");
+    add_memory_limit(*cmd, o->load.memory_limit);
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
     cmd->callback([&ctx, o] { ctx.run = [&ctx, o] { return run(ctx, *o); }; });
 }

@@ -16,14 +16,20 @@ Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device
     return compute::make_cpu_backend(threads);
 }
 
-Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads) {
+Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads,
+                                    const model::LoadOptions& options) {
     RunnableModel m;
     TENPAK_ASSIGN(m.backend, make_backend(device, threads));
     TENPAK_ASSIGN(m.source, open_model(path, base));
     // A directory in compressed-tensors layout runs from its packed weights.
     TENPAK_ASSIGN(const auto overrides, quant::import_quantized(*m.source, ctx.job));
-    TENPAK_ASSIGN(m.transformer, model::Transformer::load(m.source, overrides, *m.backend, {}, ctx.job));
+    TENPAK_ASSIGN(m.transformer, model::Transformer::load(m.source, overrides, *m.backend, options, ctx.job));
     return m;
+}
+
+void add_memory_limit(CLI::App& command, std::uint64_t& bytes) {
+    command.add_option("--memory-limit", bytes, "Memory for weights, KV cache and workspace, such as 8GB: a model that needs more is streamed from disk layer by layer (default: what is free)")
+        ->transform(CLI::AsSizeValue(true));
 }
 
 Result<std::vector<model::Token>> read_tokens(const ModelSource& source, const std::string& text_file) {

@@ -17,7 +17,10 @@ struct RunnableModel {
     std::unique_ptr<model::Transformer> transformer;  ///< after backend: it must be destroyed first
 };
 /// `base`: needed by a .tnpk that holds a delta. `device`: "cpu" or empty.
-Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads);
+Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads,
+                                    const model::LoadOptions& options = {});
+/// --memory-limit SIZE ("8GB", "500MiB"), into LoadOptions::memory_limit.
+void add_memory_limit(CLI::App& command, std::uint64_t& bytes);
 /// The backend for --device; kUnsupported for one that is not built in.
 Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device, unsigned threads);
 /// A text file in the tokens of the model's own tokenizer.
