@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // tenpak bench: latency, throughput and memory of a model, measured here.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -18,6 +19,7 @@ struct Options {
     std::string model, base, device, candidate, calibration, versus, activations;
     unsigned prompt = 128, generate = 0, samples = 300, threads = 0, pairs = 12;
     std::vector<unsigned> batches;
+    model::LoadOptions load;
 };
 
 OrderedJson percentiles_json(const evaluate::Percentiles& p) { return {{"p50", p.p50}, {"p95", p.p95}, {"p99", p.p99}}; }
@@ -45,7 +47,7 @@ std::string text_of(const evaluate::TimingResult& r, const model::Transformer& m
 /// The model with the candidate's packed weights in place of its own.
 Result<std::unique_ptr<model::Transformer>> load_candidate(const Context& ctx, const Options& o, const RunnableModel& m, const std::string& name) {
     TENPAK_ASSIGN(const quant::Candidate candidate, quant::find_candidate(name));
-    if (candidate.method == quant::Method::kNone) return model::Transformer::load(m.source, {}, *m.backend, {}, ctx.job);
+    if (candidate.method == quant::Method::kNone) return model::Transformer::load(m.source, {}, *m.backend, o.load, ctx.job);
     std::vector<model::Token> tokens;
     if (candidate.needs_calibration()) {
         if (o.calibration.empty()) {
@@ -54,7 +56,7 @@ Result<std::unique_ptr<model::Transformer>> load_candidate(const Context& ctx, c
         TENPAK_ASSIGN(tokens, read_tokens(*m.source, o.calibration));
     }
     TENPAK_ASSIGN(const auto quantized, quant::quantize(m.source, candidate, tokens, {}, *m.backend, ctx.job));
-    return model::Transformer::load(m.source, quantized.weights, *m.backend, {}, ctx.job);
+    return model::Transformer::load(m.source, quantized.weights, *m.backend, o.load, ctx.job);
 }
 
 OrderedJson contention_json(const evaluate::Contention& c) {
@@ -70,7 +72,7 @@ Result<int> compare(const Context& ctx, const Options& o, RunnableModel& m) {
     if (quant::find_candidate(o.versus).ok()) {
         TENPAK_ASSIGN(second, load_candidate(ctx, o, m, o.versus));
     } else if (std::filesystem::exists(o.versus, ec)) {
-        TENPAK_ASSIGN(other, load_runnable(ctx, o.versus, o.base, o.device, o.threads, o.activations));
+        TENPAK_ASSIGN(other, load_runnable(ctx, o.versus, o.base, o.device, o.threads, o.activations, o.load));
         second = std::move(other.transformer);
     } else {
         return make_error(ErrorCode::kInvalidArgument, "\"" + o.versus + "\" is neither a candidate nor a model", {}, "Name one with --versus, such as fp16 or a folder");
@@ -99,9 +101,11 @@ Result<int> compare(const Context& ctx, const Options& o, RunnableModel& m) {
     return 0;
 }
 
-Result<int> run(const Context& ctx, const Options& o) {
+Result<int> run(const Context& ctx, Options o) {
+    for (const unsigned b : o.batches) o.load.workload.sequences = std::max(o.load.workload.sequences, b);
+    o.load.workload.context = o.prompt + std::max(o.generate, 64u);
     const bool candidate = !o.candidate.empty() && o.candidate != "fp16";
-    TENPAK_ASSIGN(RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads, o.activations));
+    TENPAK_ASSIGN(RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads, o.activations, o.load));
     if (candidate) {
         m.transformer.reset();  // two copies of the model would be needed otherwise
         TENPAK_ASSIGN(m.transformer, load_candidate(ctx, o, m, o.candidate));
@@ -123,7 +127,7 @@ Result<int> run(const Context& ctx, const Options& o) {
                  {{"latency_ms", percentiles_json(first.latency_ms)}, {"samples", first.samples}, {"time_to_first_token_ms", r.time_to_first_token_ms}, {"prefill_tps", r.prefill_tps},
                   {"decode_tps", first.decode_tps}, {"memory_bytes", r.memory_bytes}, {"bandwidth_fraction", r.bandwidth_fraction}, {"backend", r.backend}, {"device", r.device},
                   {"batch", first.batch}, {"prompt", options.prompt}, {"candidate", candidate ? o.candidate : "fp16"}, {"batches", std::move(batches)}, {"read_bandwidth", r.read_bandwidth},
-                  {"resident_bytes", r.resident_bytes}, {"weight_bytes", m.transformer->weight_bytes()}, {"kernels", m.transformer->kernels()}},
+                  {"resident_bytes", r.resident_bytes}, {"weight_bytes", m.transformer->weight_bytes()}, {"kernels", m.transformer->kernels()}, {"memory", m.transformer->memory_plan().note}},
                  text_of(r, *m.transformer));
     return 0;
 }
@@ -145,6 +149,7 @@ void add_bench(CLI::App& app, Context& ctx) {
     cmd->add_option("--pairs", o->pairs, "Pairs of rounds that --versus judges by (default 12)")->check(CLI::Range(6u, 10000u));
     cmd->add_option("--batch", o->batches, "Sequences at once; a list \"1,4,16\" measures each")->delimiter(',')->check(CLI::Range(1u, 1024u));
     cmd->add_option("--device", o->device, "cpu");
+    add_memory_limit(*cmd, o->load.memory_limit);
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
     add_activations_option(*cmd, o->activations);
     cmd->callback([&ctx, o, endpoint] {

@@ -14,6 +14,7 @@ namespace {
 struct Options {
     std::string model, base, text, device, reference, save_reference, tasks, convention, activations;
     unsigned context = 0, samples = 0, threads = 0, stride = 0, task_samples = 0;
+    model::LoadOptions load;
 };
 
 struct Measured {
@@ -109,6 +110,7 @@ std::string text_of(const Options& o, const RunnableModel& m, const Measured& r)
         add("against %s: %+.1f points (95 %%: %+.1f to %+.1f), %u answers lost, %u gained", o.reference.c_str(), d.points, d.low, d.high, d.lost, d.gained);
     }
     text += "\n" + m.backend->description();
+    if (m.transformer->streamed()) text += " · " + m.transformer->memory_plan().note;
     for (const auto& k : m.transformer->kernels()) text += " · " + k;
     return text;
 }
@@ -144,6 +146,7 @@ OrderedJson json_of(const RunnableModel& m, const Measured& r) {
     }
     j["backend"] = m.backend->name();
     j["device"] = m.backend->description();
+    j["memory"] = m.transformer->memory_plan().note;
     j["kernels"] = m.transformer->kernels();
     j["windows"] = p.windows;
     j["context"] = p.context;
@@ -162,10 +165,10 @@ Status check(const Options& o) {
 
 Result<int> run(const Context& ctx, const Options& o) {
     TENPAK_RETURN_IF_ERROR(check(o));
-    TENPAK_ASSIGN(const RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads, o.activations));
+    TENPAK_ASSIGN(const RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads, o.activations, o.load));
     std::optional<RunnableModel> reference;
     if (!o.reference.empty() && !evaluate::is_reference_log(o.reference)) {
-        TENPAK_ASSIGN(reference, load_runnable(ctx, o.reference, o.base, o.device, o.threads, o.activations));
+        TENPAK_ASSIGN(reference, load_runnable(ctx, o.reference, o.base, o.device, o.threads, o.activations, o.load));
     }
     Measured r;
     const auto with_place = [](Status s, const std::string& where) -> Status {
@@ -198,6 +201,7 @@ void add_eval(CLI::App& app, Context& ctx) {
     cmd->add_option("--tasks", o->tasks, "Multiple-choice items, a JSON object a line: question (or context), choices, answer")->type_name("FILE.jsonl");
     cmd->add_option("--task-samples", o->task_samples, "Items to score, evenly spread (default: all)")->check(CLI::PositiveNumber);
     cmd->add_option("--device", o->device, "cpu");
+    add_memory_limit(*cmd, o->load.memory_limit);
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
     add_activations_option(*cmd, o->activations);
     cmd->callback([&ctx, o, endpoint] {

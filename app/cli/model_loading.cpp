@@ -17,19 +17,24 @@ Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device
 }
 
 Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads,
-                                    const std::string& activations) {
+                                    const std::string& activations, const model::LoadOptions& options) {
     RunnableModel m;
     TENPAK_ASSIGN(m.backend, make_backend(device, threads, activations));
     TENPAK_ASSIGN(m.source, open_model(path, base));
     // A directory in compressed-tensors layout runs from its packed weights.
     TENPAK_ASSIGN(const auto overrides, quant::import_quantized(*m.source, ctx.job));
-    TENPAK_ASSIGN(m.transformer, model::Transformer::load(m.source, overrides, *m.backend, {}, ctx.job));
+    TENPAK_ASSIGN(m.transformer, model::Transformer::load(m.source, overrides, *m.backend, options, ctx.job));
     return m;
 }
 
 void add_activations_option(CLI::App& command, std::string& value) {
     command.add_option("--activations", value, "exact: as the model defines; native: rounded to what the CPU multiplies fastest (bf16, int8)")
         ->check(CLI::IsMember({"exact", "native"}));
+}
+
+void add_memory_limit(CLI::App& command, std::uint64_t& bytes) {
+    command.add_option("--memory-limit", bytes, "Memory for weights, KV cache and workspace, such as 8GB: a model that needs more is streamed from disk layer by layer (default: what is free)")
+        ->transform(CLI::AsSizeValue(true));
 }
 
 Result<model::Token> added_bos(const model::Tokenizer& tokenizer) {

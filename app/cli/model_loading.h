@@ -19,7 +19,9 @@ struct RunnableModel {
 };
 /// `base`: needed by a .tnpk that holds a delta. `device`: "cpu" or empty. `activations`: "native", "exact" or empty (exact).
 Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads,
-                                    const std::string& activations = {});
+                                    const std::string& activations = {}, const model::LoadOptions& options = {});
+/// --memory-limit SIZE ("8GB", "500MiB"), into LoadOptions::memory_limit.
+void add_memory_limit(CLI::App& command, std::uint64_t& bytes);
 /// The backend for --device; kUnsupported for one that is not built in.
 Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device, unsigned threads, const std::string& activations = {});
 /// --activations exact|native

@@ -88,6 +88,7 @@ class Backend {
     virtual unsigned threads() const = 0;
     virtual std::uint64_t workspace_bytes() const { return 0; }  ///< buffers kept between calls
 
+    virtual std::uint64_t free_memory() const { return 0; }      ///< bytes that weights and buffers can still get; 0: unknown
     /// Uninitialized, 64-byte aligned; null when there is no memory left. Buffer (buffer.h) owns one.
     virtual float* allocate(std::size_t floats) = 0;
     virtual void release(float* memory) = 0;

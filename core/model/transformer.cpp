@@ -37,6 +37,8 @@ Result<std::unique_ptr<Transformer>> Transformer::load(std::shared_ptr<const Mod
 }
 
 const ModelConfig& Transformer::config() const { return impl_->config; }
+const MemoryPlan& Transformer::memory_plan() const { return impl_->plan; }
+bool Transformer::streamed() const { return impl_->plan.streamed; }
 compute::Backend& Transformer::backend() const { return impl_->backend; }
 void Transformer::set_stop(std::stop_token stop) { impl_->stop = std::move(stop); }
 
@@ -75,6 +77,10 @@ Status Transformer::hidden_states(std::span<const SequenceChunk> chunks, KvCache
         hidden.resize(std::size_t{rows} * impl_->config.hidden);
         return impl_->backend.download(impl_->hidden.data(), hidden.size(), hidden.data());
     });
+}
+
+Status Transformer::window_states(std::span<const std::span<const Token>> windows, std::vector<float>& hidden) {
+    return guarded("run the model", [&] { return impl_->window_states(windows, hidden); });
 }
 
 Status Transformer::head(std::span<const float> hidden, std::vector<float>& logits) {

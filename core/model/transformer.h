@@ -10,6 +10,7 @@
 #include "core/base/job_context.h"
 #include "core/compute/buffer.h"
 #include "core/model/config.h"
+#include "core/model/memory_plan.h"
 #include "core/model/tokenizer.h"
 
 namespace tenpak::model {
@@ -50,15 +51,12 @@ enum class LogitsOf { kNone, kLastOfChunk, kAll };
 /// Sees the input of each linear weight as stored (a fused one once): tensor name, x[tokens][k] in the host's memory.
 using LinearObserver = std::function<void(const std::string& weight_name, const float* x, std::uint32_t tokens, std::uint32_t k)>;
 
-struct LoadOptions {
-    bool dense_f32 = false;  ///< keep dense weights as fp32 (reference); else bf16/fp16 stay 16 bit
-};
-
 class Transformer {
    public:
     /// Tensors named in `overrides` are taken from there, the rest from `source`. `overrides` is copied from, not kept.
     /// Errors: kMismatch (a tensor's shape disagrees with config.json), kNotFound (missing tensor), kNumeric (NaN or
-    /// infinity in a weight; names the tensor), kOutOfMemory.
+    /// infinity in a weight; names the tensor), kOutOfMemory (before anything is read, with the numbers: plan_memory).
+    /// Streamed (LoadOptions::memory), `source` is kept and `overrides` copied; NaN in a later layer is an error when it runs.
     static Result<std::unique_ptr<Transformer>> load(std::shared_ptr<const ModelSource> source,
                                                      const compute::WeightOverrides& overrides, compute::Backend& backend,
                                                      const LoadOptions& options, const JobContext& ctx);
@@ -66,7 +64,9 @@ class Transformer {
 
     const ModelConfig& config() const;
     compute::Backend& backend() const;
-    std::uint64_t weight_bytes() const;  ///< packed, resident
+    const MemoryPlan& memory_plan() const;  ///< its note says when layers are streamed
+    bool streamed() const;
+    std::uint64_t weight_bytes() const;  ///< packed; all layers, also where they are streamed
     std::uint64_t step_bytes() const;    ///< of these, what every decode step reads (all but an embedding of its own)
     std::uint64_t workspace_bytes() const;  ///< activations, as large as the largest batch so far needed
     std::vector<std::string> kernels() const;  ///< distinct PackedLinear::kernel()
@@ -77,6 +77,12 @@ class Transformer {
     /// The same up to the final norm: hidden[total tokens][hidden]. With head(), logits of a long text need not lie in
     /// memory at once.
     Status hidden_states(std::span<const SequenceChunk> chunks, KvCache& cache, std::vector<float>& hidden);
+    /// The same for whole texts, each from position 0, without a cache: hidden[total tokens][hidden]. Any number of texts: they
+    /// run in batches inside, and streamed weights are read once for all of them.
+    Status window_states(std::span<const std::span<const Token>> windows, std::vector<float>& hidden);
+    /// How many windows of `length` tokens are best given to window_states at once: a batch, or, streamed, as many as the
+    /// memory that is left takes.
+    std::uint32_t windows_at_once(std::uint32_t length) const;
     /// logits[rows][vocab], fp32, of rows as hidden_states returns them.
     Status head(std::span<const float> hidden, std::vector<float>& logits);
     /// Asked between layers: kCancelled once requested. Set by load() from its context.

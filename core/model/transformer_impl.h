@@ -58,8 +58,8 @@ struct Transformer::Impl {
     std::shared_ptr<const ModelSource> source;
     LoadOptions options;
     compute::WeightOverrides kept;  ///< streamed: what replaces the source's tensors when a layer is loaded again
-    bool streamed = false;
-    std::string memory_note;
+    MemoryPlan plan;
+    std::uint32_t in_memory = 0;    ///< streamed: the layer whose weights are there
     ModelLayout outer;
     std::vector<Layer> layers;
     Norm final_norm;
@@ -85,13 +85,15 @@ struct Transformer::Impl {
     /// One layer over `hidden`.
     Status block(std::uint32_t layer, const Batch& batch, const LinearObserver& observer, std::string_view until = {});
     void norm(const Norm& norm, const compute::Buffer& x, std::uint32_t rows, std::uint32_t dim, compute::Buffer& y);
+    Status window_states(std::span<const std::span<const Token>> windows, std::vector<float>& out);
     /// Logits of `rows` rows that lie in `from`, checked to be finite.
     Status head_of(const float* from, std::uint32_t rows, std::vector<float>& out);
     Status set_linear(const std::string& name, const compute::LinearWeight& weight);
     Status set_vector(const std::string& name, std::vector<float> values);
 
    private:
-    Status check_layers() const;
+    Status check_layers(const WeightLoader& loader) const;
+    Status load_layers(const WeightLoader& loader, const JobContext& ctx, const std::function<Status()>& step);
     Result<Part> pack(const compute::LinearWeight& weight);
     Status read(const StoredNorm& stored, const WeightLoader& loader, Norm& norm);
     Result<LayerWeights> read_layer(std::uint32_t layer, const WeightLoader& loader, const JobContext& ctx);

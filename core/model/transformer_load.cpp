@@ -62,8 +62,9 @@ Result<LayerWeights> Transformer::Impl::read_layer(std::uint32_t layer, const We
     return w;
 }
 
-/// The checkpoint has as many layers as config.json says, and no bias that the graph would leave out.
-Status Transformer::Impl::check_layers() const {
+/// The checkpoint has all weights in their shapes, as many layers as config.json says, and no bias that the graph would
+/// leave out: known before the first of gigabytes is read.
+Status Transformer::Impl::check_layers(const WeightLoader& loader) const {
     const LayerLayout beyond = layer_layout(config, config.layers);
     for (const StoredLinear& linear : beyond.linears) {
         if (source->find(linear.name) == nullptr) continue;
@@ -72,6 +73,7 @@ Status Transformer::Impl::check_layers() const {
     }
     for (const Layer& layer : layers) {
         for (const StoredLinear& linear : layer.layout.linears) {
+            TENPAK_RETURN_IF_ERROR(loader.check(linear));
             if (!linear.bias.empty()) continue;
             const std::string bias = linear.name.substr(0, linear.name.size() - std::strlen("weight")) + "bias";
             if (source->find(bias) != nullptr) {
@@ -86,8 +88,9 @@ Status Transformer::Impl::load(const compute::WeightOverrides& overrides, const 
     TENPAK_ASSIGN(config, read_config(*source));
     outer = model_layout(config);
     for (std::uint32_t l = 0; l < config.layers; ++l) layers.push_back({layer_layout(config, l), std::nullopt, 0, {}});
-    TENPAK_RETURN_IF_ERROR(check_layers());
     const WeightLoader loader(*source, overrides, options.dense_f32);
+    TENPAK_RETURN_IF_ERROR(check_layers(loader));
+    TENPAK_ASSIGN(plan, plan_memory(config, *source, overrides, backend, options));
     Progress progress{"load", 0, config.layers + 2ull, "layers", {}};
     const auto step = [&]() -> Status {
         ++progress.done;
@@ -108,18 +111,42 @@ Status Transformer::Impl::load(const compute::WeightOverrides& overrides, const 
     }
     TENPAK_RETURN_IF_ERROR(read(outer.final_norm, loader, final_norm));
     TENPAK_RETURN_IF_ERROR(step());
-    for (std::uint32_t l = 0; l < config.layers; ++l) {
-        TENPAK_ASSIGN(LayerWeights w, read_layer(l, loader, ctx));
-        layers[l].weights.emplace(std::move(w));
-        TENPAK_RETURN_IF_ERROR(step());
-    }
+    if (plan.streamed) kept = overrides;
+    TENPAK_RETURN_IF_ERROR(load_layers(loader, ctx, step));
     stop = ctx.stop;
     return {};
 }
 
-Result<LayerWeights*> Transformer::Impl::weights(std::uint32_t layer) {
-    Layer& l = layers[layer];
-    return &*l.weights;
+/// All layers; streamed, the first one, after whose model the others are described until they have run.
+Status Transformer::Impl::load_layers(const WeightLoader& loader, const JobContext& ctx, const std::function<Status()>& step) {
+    const std::uint32_t count = plan.streamed ? 1 : config.layers;
+    for (std::uint32_t l = 0; l < count; ++l) {
+        TENPAK_ASSIGN(LayerWeights w, read_layer(l, loader, ctx));
+        layers[l].weights.emplace(std::move(w));
+        TENPAK_RETURN_IF_ERROR(step());
+    }
+    if (!plan.streamed) return {};
+    for (Layer& layer : layers) layer.bytes = layers.front().weights->bytes();
+    return {};
+}
+
+Result<LayerWeights*> Transformer::Impl::weights(std::uint32_t index) {
+    Layer& layer = layers[index];
+    if (layer.weights) return &*layer.weights;
+    // Streamed: first make room.
+    Layer& last = layers[in_memory];
+    for (const Part& part : last.weights ? std::span<const Part>(last.weights->parts) : std::span<const Part>()) {
+        if (part.packed) last.kernels.insert(part.packed->kernel());
+    }
+    last.weights.reset();
+    const WeightLoader loader(*source, kept, options.dense_f32);
+    JobContext ctx;
+    ctx.stop = stop;
+    TENPAK_ASSIGN(LayerWeights w, read_layer(index, loader, ctx));
+    layer.bytes = w.bytes();
+    layer.weights.emplace(std::move(w));
+    in_memory = index;
+    return &*layer.weights;
 }
 
 Status Transformer::Impl::embed(std::span<const Token> tokens, std::span<const std::uint32_t> positions, std::vector<float>& rows) const {
@@ -184,7 +211,7 @@ Status Transformer::Impl::set_linear(const std::string& name, const LinearWeight
                 }
             }
             TENPAK_RETURN_IF_ERROR(replace(*w, layout, i, with_bias));
-            if (streamed) kept.linears.insert_or_assign(name, std::move(with_bias));
+            if (plan.streamed) kept.linears.insert_or_assign(name, std::move(with_bias));
             return {};
         }
     }
@@ -196,7 +223,7 @@ Status Transformer::Impl::set_vector(const std::string& name, std::vector<float>
     const auto assign = [&](const StoredNorm& stored, Norm& norm) -> Status {
         if (values.size() != stored.size) return make_error(ErrorCode::kMismatch, "another size than the weight it replaces", name);
         TENPAK_RETURN_IF_ERROR((name == stored.bias ? norm.bias : norm.weight).assign(values));
-        if (streamed) kept.vectors.insert_or_assign(name, std::move(values));
+        if (plan.streamed) kept.vectors.insert_or_assign(name, std::move(values));
         return {};
     };
     const auto is = [&](const StoredNorm& stored) { return !name.empty() && (stored.weight == name || stored.bias == name); };

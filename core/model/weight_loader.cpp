@@ -88,6 +88,13 @@ Result<std::vector<float>> WeightLoader::matrix(const std::string& name, std::ui
     return v;
 }
 
+Status WeightLoader::check(const StoredLinear& stored) const {
+    if (overrides_.linears.contains(stored.name)) return {};
+    TENPAK_RETURN_IF_ERROR(find(stored.name, stored.transposed ? std::vector<std::uint64_t>{stored.k, stored.n} : std::vector<std::uint64_t>{stored.n, stored.k}));
+    if (!stored.bias.empty() && !overrides_.vectors.contains(stored.bias)) TENPAK_RETURN_IF_ERROR(find(stored.bias, {stored.n}));
+    return {};
+}
+
 Result<LinearWeight> WeightLoader::linear(const StoredLinear& stored) const {
     const std::uint32_t n = stored.n, k = stored.k;
     const std::string& name = stored.name;

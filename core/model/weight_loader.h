@@ -22,6 +22,8 @@ class WeightLoader {
     /// kNotFound, kMismatch (shape), kNumeric (not finite), kUnsupported (dtype); each names the tensor.
     Result<std::vector<float>> vector(const std::string& name, std::uint32_t size) const;
     Result<std::vector<float>> matrix(const std::string& name, std::uint32_t rows, std::uint32_t columns) const;
+    /// Presence and shape alone, of the weight and its bias.
+    Status check(const StoredLinear& stored) const;
     /// [n][k], turned round where it is stored the other way.
     Result<compute::LinearWeight> linear(const StoredLinear& stored) const;
 

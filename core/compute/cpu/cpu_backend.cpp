@@ -7,6 +7,7 @@
 #include <cstring>
 #include <functional>
 
+#include "core/base/memory_info.h"
 #include "core/base/thread_pool.h"
 #include "core/compute/cpu/activations.h"
 #include "core/compute/cpu/kernels.h"
@@ -58,6 +59,7 @@ class CpuBackend final : public Backend {
         return bytes;
     }
 
+    std::uint64_t free_memory() const override { return available_memory(); }
     float* allocate(std::size_t floats) override {
         if (floats > SIZE_MAX / sizeof(float) - 64) return nullptr;
         return static_cast<float*>(std::aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64));

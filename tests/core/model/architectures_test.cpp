@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 
 #include "core/compute/cpu/cpu_backend.h"
 #include "core/model/layout.h"
@@ -205,6 +207,39 @@ TEST_P(Architecture, MissingAndSurplusTensors) {
         ASSERT_FALSE(m.ok());
         EXPECT_EQ(m.error().code, code) << m.error().text();
     }
+}
+
+/// A model of any size against logits that tests/oracle/check_model.py has written.
+TEST(RealModel, LogitsMatchTransformers) {
+    const char *path = std::getenv("TENPAK_LOGITS_MODEL"), *logits_path = std::getenv("TENPAK_LOGITS_EXPECTED");
+    if (path == nullptr || logits_path == nullptr) GTEST_SKIP() << "TENPAK_LOGITS_MODEL and TENPAK_LOGITS_EXPECTED are not set: tests/oracle/check_model.py does";
+    const auto source = ModelDirectory::open(path);
+    const auto file = ModelDirectory::open(logits_path);
+    ASSERT_TRUE(source.ok() && file.ok());
+    const TensorInfo *t = (*file)->find("tokens"), *l = (*file)->find("prefill");
+    ASSERT_TRUE(t != nullptr && l != nullptr);
+    std::vector<Token> tokens(t->elements());
+    ASSERT_TRUE((*file)->read(*t, 0, std::as_writable_bytes(std::span(tokens))).ok());
+    const auto want = *(*file)->read_float(*l);
+    const auto backend = compute::make_cpu_backend();
+    const auto model = Transformer::load(*source, {}, *backend, {}, {});
+    ASSERT_TRUE(model.ok()) << model.error().text();
+    KvCache cache((*model)->config(), *backend, 1, static_cast<std::uint32_t>(tokens.size()));
+    std::vector<float> logits;
+    const SequenceChunk chunk{0, tokens};
+    ASSERT_TRUE((*model)->forward({&chunk, 1}, cache, LogitsOf::kAll, logits).ok());
+    const double one_pass = difference(logits, want);
+    cache.clear();
+    std::vector<float> steps, row;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        const SequenceChunk one{0, std::span<const Token>(tokens).subspan(i, 1)};
+        ASSERT_TRUE((*model)->forward({&one, 1}, cache, LogitsOf::kAll, row).ok());
+        steps.insert(steps.end(), row.begin(), row.end());
+    }
+    const double step_by_step = difference(steps, want);
+    std::printf("logits: difference %.2e in one pass, %.2e token by token (%zu tokens)\n", one_pass, step_by_step, tokens.size());
+    EXPECT_LT(one_pass, kTolerance);
+    EXPECT_LT(step_by_step, kTolerance);
 }
 
 INSTANTIATE_TEST_SUITE_P(Transformers, Architecture, testing::ValuesIn(names()), [](const auto& one) { return one.param; });
