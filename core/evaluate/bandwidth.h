@@ -7,8 +7,9 @@
 
 namespace tenpak::evaluate {
 
-/// Bytes per second that `threads` threads read together from a buffer of `bytes`, each walking 8 address streams (one
-/// stream a core reaches only two thirds of it, reference optimizer.md 3.4). Best of `rounds` passes.
+/// Bytes per second that `threads` threads read together from a buffer of `bytes` in huge pages, each walking 2, 4, 8 or 16
+/// address streams at once (one stream a core reaches only two thirds of it on some CPUs), whichever is fastest. Best of
+/// `rounds` passes of each.
 Result<double> read_bandwidth(unsigned threads, std::size_t bytes, int rounds);
 
 }  // namespace tenpak::evaluate

@@ -21,6 +21,8 @@ namespace {
 constexpr std::uint32_t kSmallTokens = 8;
 // From here on oneDNN's tiles of 16 rows are full.
 constexpr std::uint32_t kOneDnnTokens = 16;
+// Activations (tokens times columns) up to here are packed by every thread for itself.
+constexpr std::uint64_t kOwnActivations = 16 * 1024;
 // Work below this many multiplications is done by the calling thread: waking another one costs more.
 constexpr std::uint64_t kInlineWork = 64 * 1024;
 
@@ -45,6 +47,11 @@ class CpuBackend final : public Backend {
           ops_(kernels_.elementwise),
           pool_(options.threads == 0 ? usable_cpus() : options.threads, Pinning::kCores) {
         scratch_.resize(pool_.size());
+        packed_by_.resize(pool_.size());
+        integers_.resize(pool_.size());
+        bf16_.resize(pool_.size());
+        integer_blocks_.resize(pool_.size());
+        bf16_blocks_.resize(pool_.size());
     }
 
     std::string name() const override { return "cpu"; }
@@ -54,7 +61,9 @@ class CpuBackend final : public Backend {
     }
     unsigned threads() const override { return pool_.size(); }
     std::uint64_t workspace_bytes() const override {
-        std::uint64_t bytes = padded_.bytes() + interleaved_.bytes() + int8_rows_.bytes() + integers_.bytes() + bf16_.bytes();
+        std::uint64_t bytes = padded_.bytes() + interleaved_.bytes() + int8_rows_.bytes();
+        for (const auto& p : integers_) bytes += p.bytes();
+        for (const auto& p : bf16_) bytes += p.bytes();
         for (const auto& s : scratch_) bytes += s.bytes();
         return bytes;
     }
@@ -187,25 +196,41 @@ class CpuBackend final : public Backend {
     void linear_chunk(std::span<const Product> products, const float* x, std::uint32_t tokens) {
         const Panels& w = *products[0].w;
         const std::size_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock;
+        // Few activations are packed by every thread for itself: their way between the cores would take longer.
+        const bool own = std::uint64_t{tokens} * w.columns <= kOwnActivations && pool_.size() > 1;
         if (uses_integers(w)) {
             const unsigned parts = parts_of(w, tokens);
-            const IntegerBlocks packed = integers_.prepare(w, tokens, parts);
-            run(blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, unsigned) { integers_.fill(kernels_, w, x, tokens, parts, b); });
-            run_tiles(products, tokens, [&](const Product& p, const Tile& tile) { kernels_.integer(*p.w, tile, packed, parts, p.y, p.w->rows); });
+            std::vector<IntegerBlocks>& packed = integer_blocks_;
+            for (std::size_t i = 0; i < (own ? pool_.size() : 1); ++i) packed[i] = integers_[i].prepare(w, tokens, parts);
+            packs(own, blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, std::size_t owner) { integers_[owner].fill(kernels_, w, x, tokens, parts, b); });
+            run_tiles(products, tokens, [&](const Product& p, const Tile& tile, unsigned worker) {
+                if (own && !packed_by_[worker].done) {
+                    for (std::size_t b = 0; b < blocks; ++b) integers_[worker].fill(kernels_, w, x, tokens, parts, b);
+                    packed_by_[worker].done = true;
+                }
+                kernels_.integer(*p.w, tile, packed[own ? worker : 0], parts, p.y, p.w->rows);
+            });
         } else if (tokens >= kOneDnnTokens && std::all_of(products.begin(), products.end(), [](const Product& p) { return p.w->onednn != nullptr; }) &&
                    std::all_of(products.begin(), products.end(), [&](const Product& p) { return p.w->onednn->product(x, tokens, p.y, pool_); })) {
             return;
         } else if (uses_bf16(w, tokens)) {
-            const Bf16Blocks packed = bf16_.prepare(w, tokens);
-            run(blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, unsigned) { bf16_.fill(kernels_, w, x, tokens, b); });
-            run_tiles(products, tokens, [&](const Product& p, const Tile& tile) { kernels_.bf16(*p.w, tile, packed, p.y, p.w->rows); });
+            std::vector<Bf16Blocks>& packed = bf16_blocks_;
+            for (std::size_t i = 0; i < (own ? pool_.size() : 1); ++i) packed[i] = bf16_[i].prepare(w, tokens);
+            packs(own, blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, std::size_t owner) { bf16_[owner].fill(kernels_, w, x, tokens, b); });
+            run_tiles(products, tokens, [&](const Product& p, const Tile& tile, unsigned worker) {
+                if (own && !packed_by_[worker].done) {
+                    for (std::size_t b = 0; b < blocks; ++b) bf16_[worker].fill(kernels_, w, x, tokens, b);
+                    packed_by_[worker].done = true;
+                }
+                kernels_.bf16(*p.w, tile, packed[own ? worker : 0], p.y, p.w->rows);
+            });
         } else if (w.format == WeightFormat::kInt8Channel) {
             const Int8Rows rows = int8_rows_.prepare(w, tokens);
             split(tokens, w.columns * 2ull, [&](std::size_t t) { int8_rows_.row(w, x, t); });
-            run_tiles(products, 1, [&](const Product& p, const Tile& tile) { kernels_.int8(*p.w, tile.first, tile.last, rows, tokens, p.y, p.w->rows); });
+            run_tiles(products, 1, [&](const Product& p, const Tile& tile, unsigned) { kernels_.int8(*p.w, tile.first, tile.last, rows, tokens, p.y, p.w->rows); });
         } else if (tokens <= kSmallTokens) {
             const float* prepared = padded_.prepare(w, x, tokens);
-            run_tiles(products, 1, [&](const Product& p, const Tile& tile) { kernels_.small(*p.w, tile.first, tile.last, prepared, tokens, p.y, p.w->rows); });
+            run_tiles(products, 1, [&](const Product& p, const Tile& tile, unsigned) { kernels_.small(*p.w, tile.first, tile.last, prepared, tokens, p.y, p.w->rows); });
         } else {
             const std::uint32_t block = kernels_.block_tokens;
             const float* prepared = interleaved_.prepare(w, tokens, block);
@@ -219,6 +244,12 @@ class CpuBackend final : public Backend {
                 });
             }
         }
+    }
+    /// Packs all blocks now, shared among the threads, or leaves it to each thread's first tile.
+    template <class Fill>
+    void packs(bool own, std::size_t blocks, std::uint64_t work, const Fill& fill) {
+        for (PackedBy& p : packed_by_) p.done = false;
+        if (!own) run(blocks, work, [&](std::size_t b, unsigned) { fill(b, 0); });
     }
     bool uses_integers(const Panels& w) const {
         return kernels_.integer != nullptr && (w.format == WeightFormat::kInt8Channel || (w.grouped() && w.group_padded <= kMaxIntegerGroup));
@@ -271,7 +302,7 @@ class CpuBackend final : public Backend {
             grids[i] = {columns, rows, tasks};
             work += std::uint64_t{w.rows} * w.columns * tokens;
         }
-        run(tasks, work, [&](std::size_t task, unsigned) {
+        run(tasks, work, [&](std::size_t task, unsigned worker) {
             std::size_t i = 0, begin = 0;
             while (task >= grids[i].end) begin = grids[i++].end;
             const Grid& g = grids[i];
@@ -280,7 +311,7 @@ class CpuBackend final : public Backend {
             // Even starts: pairs of panels share their activations' registers.
             const auto panel = [&](std::size_t at) { return at == g.columns ? w.panels : w.panels * at / g.columns / 2 * 2; };
             const auto block = [&](std::size_t at) { return static_cast<std::uint32_t>(blocks * at / g.rows); };
-            body(products[i], {panel(c), panel(c + 1), block(r), block(r + 1)});
+            body(products[i], {panel(c), panel(c + 1), block(r), block(r + 1)}, worker);
         });
     }
     template <class Body>
@@ -304,8 +335,14 @@ class CpuBackend final : public Backend {
     PaddedRows padded_;
     InterleavedRows interleaved_;
     Int8Quantizer int8_rows_;
-    IntegerPacker integers_;
-    Bf16Packer bf16_;
+    struct alignas(64) PackedBy {
+        bool done = false;  // by this thread, for the product under way
+    };
+    std::vector<PackedBy> packed_by_;  // one a worker, as the following
+    std::vector<IntegerPacker> integers_;
+    std::vector<Bf16Packer> bf16_;
+    std::vector<IntegerBlocks> integer_blocks_;
+    std::vector<Bf16Blocks> bf16_blocks_;
     RopeTables rope_;
     std::vector<AlignedBuffer<float>> scratch_;  // one a worker
 };

@@ -10,8 +10,6 @@
 namespace tenpak::compute::cpu {
 namespace {
 
-constexpr std::size_t kPrefetch = 1024;  // bytes ahead of each address stream of a few tokens' product
-
 inline __m512bh broadcast_pair(const std::uint16_t* p) {
     std::int32_t v;
     std::memcpy(&v, p, 4);
@@ -34,7 +32,6 @@ void block(const Panels& w, std::size_t first, std::size_t column, std::size_t e
     for (std::size_t c = column; c < end; c += 2, x += 2 * T) {
         __m512bh v[P];
         _Pragma("GCC unroll 8") for (int a = 0; a < P; ++a) {
-            if constexpr (P > 2) _mm_prefetch(reinterpret_cast<const char*>(p[a] + kPrefetch), _MM_HINT_T0);
             v[a] = reinterpret_cast<__m512bh>(_mm512_load_si512(p[a]));
             p[a] += 64;
         }

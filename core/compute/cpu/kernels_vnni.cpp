@@ -53,7 +53,7 @@ inline void load_codes(const std::uint8_t* p, __m512i (&v)[C == Codes::kInt4 ? 2
 }
 
 constexpr float kInt16Top = 127 * 256.0f;
-/// Bytes ahead of each address stream of a few tokens' product that are asked for.
+/// Bytes at the start of each address stream of a few tokens' product that are asked for at once.
 constexpr std::size_t kPrefetch = 1024;
 
 /// What a tile of P panels and T tokens works on.
@@ -63,7 +63,6 @@ struct Operands {
     const std::int32_t* offsets;
     std::size_t panel;
     std::size_t group, group_end;  // the products of these are added up; the first group also starts the sum
-    bool more;                     // panels follow behind these
 };
 
 template <Codes C, int Parts, int P, int T>
@@ -85,7 +84,6 @@ void block(const Panels& w, const Operands& o, float* y, std::size_t ldy) {
     }
     const std::uint8_t* p[P];
     for (int a = 0; a < P; ++a) p[a] = w.panel(o.panel + static_cast<std::size_t>(a)) + o.group * (kGrouped ? w.group_bytes() : 0);
-    const std::uint8_t* const start = w.panel(o.panel);
     const std::size_t length = kGrouped ? w.group_padded : w.padded;
     const std::int8_t* x = o.codes + o.group * (length / 4) * kX;
     for (std::size_t g = o.group; g < o.group_end; ++g) {
@@ -107,9 +105,6 @@ void block(const Panels& w, const Operands& o, float* y, std::size_t ldy) {
                 }
             }
         }
-        // Beyond the end of a panel lies one that another stream reads: this stream goes on P panels further, if at all.
-        const bool within = static_cast<std::size_t>(p[0] - start) + kPrefetch < w.panel_bytes;
-        const std::size_t ahead = within ? kPrefetch : o.more ? kPrefetch + (P - 1) * w.panel_bytes : 0;
         for (std::size_t c = 0; c < length; c += 4 * kHalves, x += kX * kHalves) {
             const auto multiply = [&](int a, int half, int t, const __m512i v) {
                 _Pragma("GCC unroll 2") for (int h = 0; h < Parts; ++h) {
@@ -118,7 +113,6 @@ void block(const Panels& w, const Operands& o, float* y, std::size_t ldy) {
             };
             if constexpr (kFew) {
                 _Pragma("GCC unroll 8") for (int a = 0; a < P; ++a) {
-                    if constexpr (P > 2) _mm_prefetch(reinterpret_cast<const char*>(p[a] + ahead), _MM_HINT_T0);
                     __m512i v[kHalves];
                     load_codes<C>(p[a], v);
                     p[a] += 64;
@@ -175,7 +169,6 @@ void panels_of(const Panels& w, std::size_t first, std::size_t last, Operands o,
         // What is left is split evenly: nine panels are five and four, not eight and a lonely one.
         const std::size_t left = last - first, count = left < 2 * kWide ? (left > kWide ? (left + 1) / 2 : left) : kWide;
         o.panel = first;
-        o.more = first + count < last;
         block_of<C, Parts, kWide, T>(count, w, o, y, ldy);
         first += count;
     }
@@ -187,17 +180,28 @@ void tokens_of(std::uint32_t count, const Panels& w, const Tile& tile, const Ope
     if constexpr (T > 1) tokens_of<C, Parts, T - 1>(count, w, tile, o, y, ldy);
 }
 
+/// Asks for what another core has just written, all at once: line by line, each would cost its way between the cores.
+inline void fetch(const void* data, std::size_t bytes) {
+    const char* p = static_cast<const char*>(data);
+    for (std::size_t i = 0; i < bytes; i += 64) _mm_prefetch(p + i, _MM_HINT_T0);
+}
+
 template <Codes C, int Parts>
 void product(const Panels& w, const Tile& tile, const IntegerBlocks& x, float* y, std::size_t ldy) {
     // A block's activations of this many groups stay in the first-level cache while the panels go by.
     constexpr std::size_t kCached = 24 * 1024;
     const std::size_t padded = w.groups > 1 ? w.group_padded : w.padded;
     const std::size_t step = std::max<std::size_t>(1, kCached / (padded * kTokenBlock * Parts));
+    if (x.tokens <= 2) {
+        fetch(x.codes, std::min<std::size_t>(kCached, std::size_t{x.tokens} * w.padded * Parts));
+        fetch(x.scales, std::size_t{x.tokens} * w.groups * 4);
+        fetch(x.offsets, std::size_t{x.tokens} * w.groups * Parts * 4);
+    }
     for (std::size_t g = 0; g < w.groups; g += step) {
         for (std::uint32_t b = tile.block; b < tile.block_end; ++b) {
             const std::size_t token = std::size_t{b} * kTokenBlock;
             const Operands o = {x.codes + token * w.padded * Parts, x.scales + token * w.groups, x.offsets + token * w.groups * Parts, 0, g,
-                                std::min<std::size_t>(g + step, w.groups), false};
+                                std::min<std::size_t>(g + step, w.groups)};
             tokens_of<C, Parts, kTokenBlock>(static_cast<std::uint32_t>(std::min<std::size_t>(kTokenBlock, x.tokens - token)), w, tile, o, y + token * ldy, ldy);
         }
     }
@@ -214,43 +218,66 @@ void integer(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned
     }
 }
 
+/// Sixteen columns of one token: four columns of each part after the other, a quad `step` bytes behind the one before.
+template <int Parts>
+inline void store_columns(const __m512i (&part)[Parts], std::size_t quads, std::size_t step, std::int8_t* to) {
+    const __m128i a = _mm512_cvtepi32_epi8(part[0]), b = _mm512_cvtepi32_epi8(part[Parts - 1]);
+    const auto put = [&](std::size_t q, int high, int low) {
+        std::memcpy(to + q * step, &high, 4);
+        if constexpr (Parts == 2) std::memcpy(to + q * step + 4, &low, 4);
+    };
+    if (quads == 4 && step == 4 * Parts) {  // one token
+        if constexpr (Parts == 2) {
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_unpacklo_epi32(a, b));
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 16), _mm_unpackhi_epi32(a, b));
+        } else {
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(to), a);
+        }
+        return;
+    }
+    put(0, _mm_extract_epi32(a, 0), _mm_extract_epi32(b, 0));
+    if (quads > 1) put(1, _mm_extract_epi32(a, 1), _mm_extract_epi32(b, 1));
+    if (quads > 2) put(2, _mm_extract_epi32(a, 2), _mm_extract_epi32(b, 2));
+    if (quads > 3) put(3, _mm_extract_epi32(a, 3), _mm_extract_epi32(b, 3));
+}
+
 template <int Parts>
 void pack(const Panels& w, const float* x, std::uint32_t count, std::int8_t* codes, float* scales, std::int32_t* offsets) {
     const std::size_t group = w.grouped() ? w.group : w.columns, padded = w.grouped() ? w.group_padded : w.padded;
     const float top = Parts == 2 ? kInt16Top : 127.0f;
     // The weight's codes are those of the unsigned operand: their zero point times the sum of x is taken off in advance.
     const std::int32_t zero = w.format != WeightFormat::kInt4Group ? 128 : w.symmetric ? 8 : 1;
-    const std::size_t step = std::size_t{4} * count * Parts;
+    const std::size_t step = std::size_t{4} * count * Parts, whole = group / 16 * 16;
+    const auto tail = static_cast<__mmask16>((1u << (group - whole)) - 1u);
     for (std::uint32_t t = 0; t < count; ++t, x += w.columns) {
         std::int8_t* to = codes + t * 4 * Parts;
-        for (std::size_t g = 0; g < w.groups; ++g) {
-            const float* from = x + g * group;
-            const auto mask_at = [&](std::size_t c) { return static_cast<__mmask16>(c + 16 <= group ? 0xffffu : c >= group ? 0u : (1u << (group - c)) - 1u); };
+        const float* from = x;
+        for (std::size_t g = 0; g < w.groups; ++g, from += group) {
             __m512 largest = _mm512_setzero_ps();
-            for (std::size_t c = 0; c < group; c += 16) largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_maskz_loadu_ps(mask_at(c), from + c)));
+            for (std::size_t c = 0; c < whole; c += 16) largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_loadu_ps(from + c)));
+            if (tail != 0) largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_maskz_loadu_ps(tail, from + whole)));
             const float m = _mm512_reduce_max_ps(largest);
             const __m512 inverse = _mm512_set1_ps(m > 0 ? top / m : 0.0f);
-            __m512i sums[Parts];
-            for (auto& s : sums) s = _mm512_setzero_si512();
-            for (std::size_t c = 0; c < padded; c += 16) {
+            __m512i high_sum = _mm512_setzero_si512(), low_sum = _mm512_setzero_si512();
+            const auto convert = [&](const __m512& v, std::size_t quads) {
                 __m512i part[Parts];
-                part[0] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask_at(c), from + c), inverse));
+                part[0] = _mm512_cvtps_epi32(_mm512_mul_ps(v, inverse));
                 if constexpr (Parts == 2) {
                     const __m512i high = _mm512_srai_epi32(_mm512_add_epi32(part[0], _mm512_set1_epi32(128)), 8);
                     part[1] = _mm512_sub_epi32(part[0], _mm512_slli_epi32(high, 8));
                     part[0] = high;
+                    low_sum = _mm512_add_epi32(low_sum, part[1]);
                 }
-                const std::size_t quads = std::min<std::size_t>(4, (padded - c) / 4);
-                for (int h = 0; h < Parts; ++h) {
-                    sums[h] = _mm512_add_epi32(sums[h], part[h]);
-                    alignas(16) std::int32_t packed[4];
-                    _mm_store_si128(reinterpret_cast<__m128i*>(packed), _mm512_cvtepi32_epi8(part[h]));
-                    for (std::size_t q = 0; q < quads; ++q) std::memcpy(to + q * step + 4 * h, &packed[q], 4);
-                }
+                high_sum = _mm512_add_epi32(high_sum, part[0]);
+                store_columns<Parts>(part, quads, step, to);
                 to += quads * step;
-            }
+            };
+            for (std::size_t c = 0; c < whole; c += 16) convert(_mm512_loadu_ps(from + c), 4);
+            if (padded > whole) convert(_mm512_maskz_loadu_ps(tail, from + whole), std::min<std::size_t>(4, (padded - whole) / 4));
+            for (std::size_t c = whole + 16; c < padded; c += 16) convert(_mm512_setzero_ps(), std::min<std::size_t>(4, (padded - c) / 4));
             scales[g * count + t] = m / top;
-            for (int h = 0; h < Parts; ++h) offsets[(g * Parts + static_cast<std::size_t>(h)) * count + t] = -zero * _mm512_reduce_add_epi32(sums[h]);
+            offsets[g * Parts * count + t] = -zero * _mm512_reduce_add_epi32(high_sum);
+            if constexpr (Parts == 2) offsets[(g * Parts + 1) * count + t] = -zero * _mm512_reduce_add_epi32(low_sum);
         }
     }
 }
