@@ -30,7 +30,6 @@ class WindowRunner {
     std::span<const model::Token> text_;
     const WindowPlan& plan_;
     std::size_t most_;  ///< windows a batch
-    model::KvCache cache_;
     std::size_t first_ = 0;
     std::vector<std::size_t> row_of_;  ///< first hidden row of each window of the batch
     std::vector<std::vector<model::Token>> replaced_;
