@@ -199,7 +199,7 @@ class CpuBackend final : public Backend {
         // Few activations are packed by every thread for itself: their way between the cores would take longer.
         const bool own = std::uint64_t{tokens} * w.columns <= kOwnActivations && pool_.size() > 1;
         if (uses_integers(w)) {
-            const unsigned parts = parts_of(w, tokens);
+            const unsigned parts = parts_of(w);
             std::vector<IntegerBlocks>& packed = integer_blocks_;
             for (std::size_t i = 0; i < (own ? pool_.size() : 1); ++i) packed[i] = integers_[i].prepare(w, tokens, parts);
             packs(own, blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, std::size_t owner) { integers_[owner].fill(kernels_, w, x, tokens, parts, b); });
@@ -254,7 +254,7 @@ class CpuBackend final : public Backend {
     bool uses_integers(const Panels& w) const {
         return kernels_.integer != nullptr && (w.format == WeightFormat::kInt8Channel || (w.grouped() && w.group_padded <= kMaxIntegerGroup));
     }
-    unsigned parts_of(const Panels& w, std::uint32_t tokens) const { return w.format == WeightFormat::kInt8Channel || (native_ && tokens > 1) ? 1 : 2; }
+    unsigned parts_of(const Panels& w) const { return w.format == WeightFormat::kInt8Channel || native_ ? 1 : 2; }
     bool uses_bf16(const Panels& w, std::uint32_t tokens) const { return native_ && tokens > 1 && kernels_.bf16 != nullptr && w.format == WeightFormat::kBF16; }
     std::string describe(const Panels& w) const {
         std::string s = weight_format_name(w.format);
@@ -263,7 +263,7 @@ class CpuBackend final : public Backend {
         if (uses_bf16(w, 2)) return s + " AVX-512 BF16, bf16 activations (fp32 at batch 1)";
         s += std::string(" ") + (w.format == WeightFormat::kInt8Channel || uses_integers(w) ? kernels_.name : kernels_.float_name);
         if (w.format == WeightFormat::kInt8Channel || !uses_integers(w)) return s;
-        return s + (parts_of(w, 2) == 1 ? ", 8-bit activations (16-bit at batch 1)" : ", 16-bit activations");
+        return s + (parts_of(w) == 1 ? ", 8-bit activations" : ", 16-bit activations");
     }
 
     template <class Body>

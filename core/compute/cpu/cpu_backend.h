@@ -22,9 +22,9 @@ enum class Activations : std::uint8_t {
     /// fp32; 16-bit integers with one scale a token and group for int4 and int8 group on AVX-512 VNNI (error at most
     /// 1/65000 of the group's largest value). What logits are compared with references in.
     kExact,
-    /// From two tokens on what the hardware multiplies fastest, as llama.cpp and vLLM do: bf16 for bf16 weights where
-    /// there is AVX-512 BF16, int8 with one scale a token and group for int4 and int8 group where there is VNNI. One
-    /// token is computed as kExact is: reading the weights takes longer than that.
+    /// What the hardware multiplies fastest, as llama.cpp and vLLM do: bf16 for bf16 weights where there is AVX-512 BF16
+    /// (one token is computed as kExact is: reading the weights takes longer than that), int8 with one scale a token and
+    /// group for int4 and int8 group where there is VNNI. Figures of what it costs: tests/bench/RESULTS.md.
     kNative,
 };
 

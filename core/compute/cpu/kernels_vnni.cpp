@@ -159,7 +159,7 @@ void block_of(std::size_t count, const Panels& w, const Operands& o, float* y, s
 template <Codes C, int Parts, int T>
 void panels_of(const Panels& w, std::size_t first, std::size_t last, Operands o, float* y, std::size_t ldy) {
     // Few tokens: as many panels at once as registers allow, each an address stream. Many: the activations are the stream.
-    constexpr std::size_t kWide = T * Parts <= 2 ? 8 : T * Parts <= 4 ? 4 : T * Parts <= 12 ? 2 : 1;
+    constexpr std::size_t kWide = T * Parts == 2 && T == 1 ? 6 : T * Parts <= 2 ? 8 : T * Parts <= 4 ? 4 : T * Parts <= 12 ? 2 : 1;
     if constexpr (T * Parts <= 4) {  // the streams' beginnings, which nothing has asked for yet
         for (std::size_t a = 0; a < std::min<std::size_t>(kWide, last - first); ++a) {
             for (std::size_t i = 0; i < std::min<std::size_t>(kPrefetch, w.panel_bytes); i += 64) _mm_prefetch(reinterpret_cast<const char*>(w.panel(first + a) + i), _MM_HINT_T0);
