@@ -44,6 +44,7 @@ void add_eval(CLI::App& app, Context& ctx);
 void add_bench(CLI::App& app, Context& ctx);
 void add_quantize(CLI::App& app, Context& ctx);
 void add_optimize(CLI::App& app, Context& ctx);
+void add_generate(CLI::App& app, Context& ctx);
 void add_tokenize(CLI::App& app, Context& ctx);
 void add_worker(CLI::App& app, Context& ctx);
 

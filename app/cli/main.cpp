@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
     cli::add_bench(app, ctx);
     cli::add_quantize(app, ctx);
     cli::add_optimize(app, ctx);
+    cli::add_generate(app, ctx);
     cli::add_tokenize(app, ctx);
     cli::add_worker(app, ctx);
     try {

@@ -10,6 +10,9 @@ const std::vector<Target>& targets() {
         {"artifact", artifact_target, artifact_seeds},
         {"bundle", bundle_target, bundle_seeds},
         {"serving", serving_target, serving_seeds},
+        {"tokenizer", tokenizer_target, tokenizer_seeds},
+        {"sentencepiece", sentencepiece_target, sentencepiece_seeds},
+        {"chat_template", chat_template_target, chat_template_seeds},
     };
     return all;
 }

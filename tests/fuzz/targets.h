@@ -15,6 +15,9 @@ using Input = std::span<const std::byte>;
 void safetensors_target(Input input);  ///< the header of a .safetensors file
 void manifest_target(Input input);     ///< manifest.json, as it is and in canonical form
 void artifact_target(Input input);     ///< a .tnpk file, as it is and with a header made right for it
+void tokenizer_target(Input input);     ///< tokenizer.json, and texts by what it makes
+void sentencepiece_target(Input input); ///< tokenizer.model
+void chat_template_target(Input input); ///< a chat template, and a conversation by it
 void bundle_target(Input input);       ///< signature.sig and model.sig, their payloads and the HMAC document
 void serving_target(Input input);      ///< what a server of language models answers: event streams, log-probabilities
 
@@ -30,5 +33,8 @@ std::vector<std::string> manifest_seeds();
 std::vector<std::string> artifact_seeds();
 std::vector<std::string> bundle_seeds();
 std::vector<std::string> serving_seeds();
+std::vector<std::string> tokenizer_seeds();
+std::vector<std::string> sentencepiece_seeds();
+std::vector<std::string> chat_template_seeds();
 
 }  // namespace tenpak::fuzz
