@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Starts the kernels whose bodies are in linear.h, attention.h and rows.h. Instantiated few times, to keep nvcc quick.
+#pragma once
+#include <cuda_runtime.h>
+
+#include "core/compute/cuda/attention.h"
+#include "core/compute/cuda/commands.h"
+#include "core/compute/cuda/linear.h"
+#include "core/compute/cuda/rows.h"
+
+namespace tenpak::compute::gpu {
+
+cudaError_t launch_gemv(cudaStream_t stream, u32 format, u32 tiles, const LinearArgs& a, u32 x, u32 y);
+cudaError_t launch_gemm(cudaStream_t stream, u32 format, u32 tokens, const LinearArgs& a, u32 x, u32 y, u32 z);
+cudaError_t launch_dense_gemv(cudaStream_t stream, u32 bytes, u32 tokens, const DenseArgs& a, u32 x);
+cudaError_t launch_dequantize(cudaStream_t stream, const LinearArgs& a, u32 format, u16* to, u32 x, u32 y);
+cudaError_t launch_row(cudaStream_t stream, const RowArgs& a, u32 rows, u32 threads, u32 shared);
+cudaError_t launch_element(cudaStream_t stream, const ElementArgs& a);
+cudaError_t launch_rope(cudaStream_t stream, const RopeArgs& a, std::uint64_t pairs);
+cudaError_t launch_copy(cudaStream_t stream, const tenpak_cuda_copy_job* jobs, u32 count, std::uint64_t size);
+cudaError_t launch_attention_decode(cudaStream_t stream, u32 lane_dims, u32 queries, const AttentionArgs& a, u32 x, u32 y, u32 z);
+cudaError_t launch_attention_join(cudaStream_t stream, const AttentionArgs& a, u32 x, u32 y);
+cudaError_t launch_attention_prefill(cudaStream_t stream, u32 dim, const AttentionArgs& a, u32 x, u32 y, u32 z);
+
+/// `bytes` of dynamic shared memory for a kernel; above 48 KiB a kernel must ask for it first.
+template <class Kernel>
+cudaError_t allow_shared(Kernel kernel, u32 bytes) {
+    if (bytes <= 48 * 1024) return cudaSuccess;
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+}
+
+}  // namespace tenpak::compute::gpu
