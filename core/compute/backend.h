@@ -29,19 +29,21 @@ class PackedLinear {
     }
 };
 
-/// Keys and values of a batch of sequences: [layer][slot][position][kv_head][head_dim], fp32 on the CPU.
+/// Keys and values of one sequence in one layer: [position][kv_head][head_dim], fp32 in the backend's memory.
 struct KvView {
     float* keys = nullptr;
     float* values = nullptr;
-    std::uint32_t capacity = 0;  ///< positions a slot can hold
+    std::uint32_t capacity = 0;  ///< positions that there is room for
 };
 
 struct AttentionShape {
     std::uint32_t heads = 0, kv_heads = 0, head_dim = 0;
-    float scale = 0;  ///< of q.k, normally 1/sqrt(head_dim)
+    float scale = 0;           ///< of q.k, normally 1/sqrt(head_dim)
+    float softcap = 0;         ///< 0: none; else a score s becomes softcap * tanh(s / softcap) (Gemma 2)
+    std::uint32_t window = 0;  ///< 0: all earlier positions; else a query sees itself and the window - 1 positions before it
 };
 
-/// The queries of one sequence at positions first..first+tokens-1, as Backend::attention takes them.
+/// The queries of one sequence at positions first..first+tokens-1: q and out [tokens][heads][head_dim].
 struct AttentionJob {
     const float* q = nullptr;
     std::uint32_t tokens = 0, first = 0;
@@ -49,6 +51,30 @@ struct AttentionJob {
     float* out = nullptr;
 };
 
+/// New keys and values of one sequence, [tokens][kv_head][head_dim], that go to positions first..first+tokens-1 of `kv`.
+struct KvAppend {
+    const float* keys = nullptr;
+    const float* values = nullptr;
+    std::uint32_t tokens = 0, first = 0;
+    KvView kv;
+};
+
+/// What rotary embedding turns: of each head's `head_dim` values the first `rotary_dim` are rotated, element i
+/// with i + rotary_dim/2 (Hugging Face order), the others stay. A token's heads lie together, tokens lie `stride` apart.
+struct RopeShape {
+    std::uint32_t heads = 0, head_dim = 0, rotary_dim = 0;
+    std::size_t stride = 0;
+    float attention_factor = 1;  ///< multiplies sines and cosines (YaRN, LongRoPE)
+};
+
+enum class Activation : std::uint8_t {
+    kSilu,      ///< x / (1 + e^-x)
+    kGeluTanh,  ///< 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))): "gelu_new", "gelu_pytorch_tanh"
+    kGeluErf,   ///< 0.5 x (1 + erf(x / sqrt 2)): "gelu"
+};
+
+/// Unless a parameter is said to be on the host, pointers are the backend's memory (allocate). A device may run calls
+/// behind the caller's back, in order; what goes wrong there is an error of the next download or synchronize.
 class Backend {
    public:
     virtual ~Backend() = default;
@@ -57,25 +83,40 @@ class Backend {
     virtual unsigned threads() const = 0;
     virtual std::uint64_t workspace_bytes() const { return 0; }  ///< buffers kept between calls
 
+    /// Uninitialized, 64-byte aligned; null when there is no memory left. Buffer (buffer.h) owns one.
+    virtual float* allocate(std::size_t floats) = 0;
+    virtual void release(float* memory) = 0;
+    /// True: the host may read and write this memory like its own (after synchronize).
+    virtual bool host_memory() const { return true; }
+    virtual Status upload(const float* host, std::size_t n, float* device) = 0;
+    virtual Status download(const float* device, std::size_t n, float* host) = 0;
+    virtual Status synchronize() { return {}; }
+    virtual void copy(const float* from, std::size_t n, float* to) = 0;  ///< within the backend's memory, not overlapping
+
     virtual Result<std::unique_ptr<PackedLinear>> make_linear(const LinearWeight& weight) = 0;
     /// y[tokens][n] = x[tokens][k] W^T (+ bias).
     virtual void linear(const PackedLinear& w, const float* x, std::uint32_t tokens, float* y) = 0;
-    /// y = x / sqrt(mean(x^2) + eps) * weight, per token; x and y may be the same.
-    virtual void rms_norm(const float* x, const float* weight, float eps, std::uint32_t tokens, std::uint32_t dim, float* y) = 0;
-    /// Rotates q or k in place: x[tokens][heads][head_dim], halves rotated (Hugging Face order). `inv_freq` [head_dim/2].
-    virtual void rope(float* x, const std::uint32_t* positions, std::uint32_t tokens, std::uint32_t heads, std::uint32_t head_dim,
-                      const float* inv_freq, float attention_factor) = 0;
-    /// Causal attention of one sequence: q[tokens][heads][head_dim] at positions first..first+tokens-1, keys and values
-    /// [position][kv_head][head_dim] up to and including them already stored. out[tokens][heads][head_dim].
-    virtual void attention(const float* q, std::uint32_t tokens, std::uint32_t first, const AttentionShape& shape, const KvView& kv,
-                           float* out) = 0;
-    /// Several sequences at once, so that a batched decode step keeps all threads busy.
-    virtual void attention_batch(std::span<const AttentionJob> jobs, const AttentionShape& shape) {
-        for (const AttentionJob& j : jobs) attention(j.q, j.tokens, j.first, shape, j.kv, j.out);
+    /// y = x / sqrt(mean(x^2) + eps) * weight, per token; 1 + weight where `unit_offset` (Gemma). x and y may be the same.
+    virtual void rms_norm(const float* x, const float* weight, float eps, std::uint32_t tokens, std::uint32_t dim, float* y, bool unit_offset) = 0;
+    /// y = (x - mean) / sqrt(variance + eps) * weight + bias, per token; `bias` may be null. x and y may be the same.
+    virtual void layer_norm(const float* x, const float* weight, const float* bias, float eps, std::uint32_t tokens, std::uint32_t dim, float* y) = 0;
+    /// Rotates q or k in place. `positions` (on the host): one a token. `inv_freq` [rotary_dim/2] in the backend's memory.
+    virtual void rope(float* x, std::span<const std::uint32_t> positions, const RopeShape& shape, const float* inv_freq) = 0;
+    virtual void append_kv(std::span<const KvAppend> jobs, std::uint32_t kv_dim) {
+        for (const KvAppend& j : jobs) {
+            copy(j.keys, std::size_t{j.tokens} * kv_dim, j.kv.keys + std::size_t{j.first} * kv_dim);
+            copy(j.values, std::size_t{j.tokens} * kv_dim, j.kv.values + std::size_t{j.first} * kv_dim);
+        }
     }
-    /// out = silu(gate) * up.
-    virtual void silu_mul(const float* gate, const float* up, std::size_t n, float* out) = 0;
-    virtual void add(float* x, const float* y, std::size_t n) = 0;  ///< x += y
+    /// Causal attention of several sequences at once, so that a batched decode step keeps all threads busy. Keys and values
+    /// up to and including a job's own positions are already stored.
+    virtual void attention_batch(std::span<const AttentionJob> jobs, const AttentionShape& shape) = 0;
+    /// out = activation(gate) * up; out may be gate.
+    virtual void activation_mul(Activation kind, const float* gate, const float* up, std::size_t n, float* out) = 0;
+    virtual void activation(Activation kind, float* x, std::size_t n) = 0;         ///< in place
+    virtual void add(float* x, const float* y, std::size_t n) = 0;                 ///< x += y
+    virtual void scale(float* x, std::size_t n, float factor) = 0;                 ///< x *= factor
+    virtual void softcap(float* x, std::size_t n, float cap) = 0;                  ///< x = cap * tanh(x / cap)
 };
 
 }  // namespace tenpak::compute

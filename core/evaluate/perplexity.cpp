@@ -57,7 +57,7 @@ class WindowRunner {
    public:
     WindowRunner(model::Transformer& model, std::span<const model::Token> text, std::uint32_t length)
         : model_(model), text_(text), length_(length), batch_(static_cast<std::uint32_t>(std::max<std::size_t>(1, kBatchTokens / length))),
-          cache_(model.config(), batch_, length) {}
+          cache_(model.config(), model.backend(), batch_, length) {}
 
     std::size_t batch() const { return batch_; }
     std::size_t vocabulary() const { return model_.config().vocab; }

@@ -47,7 +47,7 @@ class Run {
 
     /// Median time of a prompt's forward pass up to its first token.
     Status prefill(TimingResult& r) {
-        model::KvCache cache(model_.config(), 1, options_.prompt);
+        model::KvCache cache(model_.config(), model_.backend(), 1, options_.prompt);
         std::vector<double> times;
         for (int i = 0; i < kPrefillRounds + 1; ++i) {
             TENPAK_RETURN_IF_ERROR(ctx_.check());
@@ -64,7 +64,7 @@ class Run {
     }
 
     Result<BatchTiming> decode(std::uint32_t batch, double max_seconds, std::uint64_t& memory) {
-        model::KvCache cache(model_.config(), batch, options_.prompt + steps_);
+        model::KvCache cache(model_.config(), model_.backend(), batch, options_.prompt + steps_);
         memory = std::max(memory, cache.bytes());
         BatchTiming t;
         t.batch = batch;

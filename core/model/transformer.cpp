@@ -35,21 +35,23 @@ Result<std::unique_ptr<Transformer>> Transformer::load(std::shared_ptr<const Mod
 }
 
 const ModelConfig& Transformer::config() const { return impl_->config; }
+compute::Backend& Transformer::backend() const { return impl_->backend; }
 void Transformer::set_stop(std::stop_token stop) { impl_->stop = std::move(stop); }
 
 std::uint64_t Transformer::weight_bytes() const { return step_bytes() + impl_->embedding.half.size() * 2 + impl_->embedding.f32.size() * 4; }
 
 std::uint64_t Transformer::workspace_bytes() const {
-    std::uint64_t floats = 0;
-    for (const auto* v : {&impl_->normed, &impl_->q, &impl_->k, &impl_->v, &impl_->attended, &impl_->gate, &impl_->up, &impl_->projected}) floats += v->capacity();
-    return floats * sizeof(float);
+    const Impl& m = *impl_;
+    std::uint64_t bytes = 0;
+    for (const auto* b : {&m.hidden, &m.normed, &m.q, &m.k, &m.v, &m.attended, &m.gate, &m.up, &m.projected, &m.logits}) bytes += b->bytes();
+    return bytes;
 }
 
 std::uint64_t Transformer::step_bytes() const {
-    std::uint64_t bytes = impl_->head.packed->bytes() + impl_->final_norm.weight.size() * 4;
+    std::uint64_t bytes = impl_->head.packed->bytes() + impl_->final_norm.weight.bytes();
     for (const DecoderLayer& layer : impl_->layers) {
         for (const Linear& linear : layer.linears) bytes += linear.packed->bytes();
-        bytes += (layer.input_norm.weight.size() + layer.post_norm.weight.size()) * 4;
+        bytes += layer.input_norm.weight.bytes() + layer.post_norm.weight.bytes();
     }
     return bytes;
 }
@@ -66,64 +68,37 @@ std::vector<std::string> Transformer::kernels() const {
 
 Status Transformer::hidden_states(std::span<const SequenceChunk> chunks, KvCache& cache, std::vector<float>& hidden) {
     return guarded("run the model", [&]() -> Status {
-        Impl& m = *impl_;
-        std::vector<Token> tokens;
-        std::vector<std::uint32_t> positions;
-        std::vector<SequenceSpan> sequences;
-        std::vector<bool> used(cache.slots(), false);
-        for (const SequenceChunk& chunk : chunks) {
-            if (chunk.slot >= cache.slots() || used[chunk.slot]) return make_error(ErrorCode::kInvalidArgument, "a batch needs one cache slot a sequence");
-            used[chunk.slot] = true;
-            const std::uint32_t first = cache.length(chunk.slot);
-            if (chunk.tokens.size() > cache.capacity() - first) {
-                return make_error(ErrorCode::kInvalidArgument, std::to_string(first + chunk.tokens.size()) + " positions where the cache holds " + std::to_string(cache.capacity()));
-            }
-            if (chunk.tokens.empty()) return make_error(ErrorCode::kInvalidArgument, "a sequence without tokens");
-            sequences.push_back({static_cast<std::uint32_t>(tokens.size()), static_cast<std::uint32_t>(chunk.tokens.size()), first, {}});
-            tokens.insert(tokens.end(), chunk.tokens.begin(), chunk.tokens.end());
-            for (std::uint32_t i = 0; i < chunk.tokens.size(); ++i) positions.push_back(first + i);
-        }
-        TENPAK_RETURN_IF_ERROR(m.embed(tokens, hidden));
-        for (std::uint32_t l = 0; l < m.config.layers; ++l) {
-            for (std::size_t s = 0; s < chunks.size(); ++s) {
-                const std::size_t at = cache.offset(l, chunks[s].slot);
-                sequences[s].kv = {cache.keys_.data() + at, cache.values_.data() + at, cache.capacity()};
-            }
-            TENPAK_RETURN_IF_ERROR(m.block(m.layers[l], hidden, positions, sequences, {}));
-        }
-        m.backend.rms_norm(hidden.data(), m.final_norm.weight.data(), m.config.rms_eps, static_cast<std::uint32_t>(tokens.size()), m.config.hidden, hidden.data());
-        // Only now do the new positions count: a forward that failed leaves the cache as it was.
-        for (const SequenceChunk& chunk : chunks) cache.lengths_[chunk.slot] += static_cast<std::uint32_t>(chunk.tokens.size());
-        return {};
+        TENPAK_RETURN_IF_ERROR(impl_->run(chunks, cache));
+        hidden.resize(impl_->host_hidden.size());
+        return impl_->backend.download(impl_->hidden.data(), hidden.size(), hidden.data());
     });
 }
 
 Status Transformer::head(std::span<const float> hidden, std::vector<float>& logits) {
     return guarded("compute logits", [&]() -> Status {
-        const Impl& m = *impl_;
+        Impl& m = *impl_;
         const auto rows = static_cast<std::uint32_t>(hidden.size() / m.config.hidden);
-        logits.resize(std::size_t{rows} * m.config.vocab);
-        m.backend.linear(*m.head.packed, hidden.data(), rows, logits.data());
-        const auto finite = check_finite(logits, "logits");
-        if (!finite.ok()) return make_error(ErrorCode::kNumeric, "the model's output is not finite", {}, "A weight or scale is far outside its range");
-        return {};
+        if (m.backend.host_memory()) return m.head_of(hidden.data(), rows, logits);
+        TENPAK_RETURN_IF_ERROR(m.normed.assign(hidden));
+        return m.head_of(m.normed.data(), rows, logits);
     });
 }
 
 Status Transformer::forward(std::span<const SequenceChunk> chunks, KvCache& cache, LogitsOf which, std::vector<float>& logits) {
-    std::vector<float> hidden;
-    TENPAK_RETURN_IF_ERROR(hidden_states(chunks, cache, hidden));
-    logits.clear();
-    if (which == LogitsOf::kNone) return {};
-    if (which == LogitsOf::kAll) return head(hidden, logits);
-    return guarded("compute logits", [&]() -> Status {
-        const std::size_t dim = config().hidden;
+    return guarded("run the model", [&]() -> Status {
+        Impl& m = *impl_;
+        TENPAK_RETURN_IF_ERROR(m.run(chunks, cache));
+        logits.clear();
+        const std::size_t dim = m.config.hidden, tokens = m.host_hidden.size() / dim;
+        if (which == LogitsOf::kNone) return m.backend.synchronize();
+        if (which == LogitsOf::kAll || tokens == chunks.size()) return m.head_of(m.hidden.data(), static_cast<std::uint32_t>(tokens), logits);
+        TENPAK_RETURN_IF_ERROR(m.normed.reserve(chunks.size() * dim));
         std::size_t end = 0;
         for (std::size_t s = 0; s < chunks.size(); ++s) {
             end += chunks[s].tokens.size();
-            std::memmove(hidden.data() + s * dim, hidden.data() + (end - 1) * dim, dim * sizeof(float));
+            m.backend.copy(m.hidden.data() + (end - 1) * dim, dim, m.normed.data() + s * dim);
         }
-        return head(std::span(hidden).first(chunks.size() * dim), logits);
+        return m.head_of(m.normed.data(), static_cast<std::uint32_t>(chunks.size()), logits);
     });
 }
 
@@ -143,7 +118,9 @@ Status Transformer::run_layer(std::uint32_t layer, std::vector<float>& hidden, s
         std::vector<SequenceSpan> sequences;
         for (std::size_t t = 0; t < tokens; ++t) positions[t] = static_cast<std::uint32_t>(t % window);
         for (std::size_t t = 0; t < tokens; t += window) sequences.push_back({static_cast<std::uint32_t>(t), window, 0, {}});
-        return m.block(m.layers[layer], hidden, positions, sequences, observer, until);
+        TENPAK_RETURN_IF_ERROR(m.hidden.assign(hidden));
+        TENPAK_RETURN_IF_ERROR(m.block(m.layers[layer], positions, sequences, observer, until));
+        return m.backend.download(m.hidden.data(), hidden.size(), hidden.data());
     });
 }
 
@@ -167,10 +144,9 @@ Status Transformer::set_linear(const std::string& name, const compute::LinearWei
 Status Transformer::set_vector(const std::string& name, std::vector<float> values) {
     Norm* norm = impl_->find_norm(name);
     if (norm == nullptr) return make_error(ErrorCode::kNotFound, "the model has no norm weight " + name);
-    if (values.size() != norm->weight.size()) return make_error(ErrorCode::kMismatch, "another size than the weight it replaces", name);
+    if (values.size() != impl_->config.hidden) return make_error(ErrorCode::kMismatch, "another size than the weight it replaces", name);
     TENPAK_RETURN_IF_ERROR(check_finite(values, name));
-    norm->weight = std::move(values);
-    return {};
+    return norm->weight.assign(values);
 }
 
 std::vector<std::string> Transformer::linear_names(std::uint32_t layer) const {

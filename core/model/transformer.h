@@ -8,29 +8,32 @@
 #include <vector>
 
 #include "core/base/job_context.h"
-#include "core/compute/backend.h"
+#include "core/compute/buffer.h"
 #include "core/model/config.h"
 #include "core/model/tokenizer.h"
 
 namespace tenpak::model {
 
-/// Keys and values of up to `slots` sequences of up to `capacity` positions.
+/// Keys and values of up to `slots` sequences of up to `capacity` positions, in the backend's memory, which must outlive it.
 class KvCache {
    public:
-    KvCache(const ModelConfig& config, std::uint32_t slots, std::uint32_t capacity);
+    /// Where the memory is not to be had, allocated() is false and a forward pass says kOutOfMemory.
+    KvCache(const ModelConfig& config, compute::Backend& backend, std::uint32_t slots, std::uint32_t capacity);
     void clear();                               ///< all slots empty
     void truncate(std::uint32_t slot, std::uint32_t length);
     std::uint32_t length(std::uint32_t slot) const { return lengths_[slot]; }
     std::uint32_t slots() const { return static_cast<std::uint32_t>(lengths_.size()); }
     std::uint32_t capacity() const { return capacity_; }
-    std::uint64_t bytes() const { return (keys_.size() + values_.size()) * sizeof(float); }
+    std::uint64_t bytes() const { return keys_.bytes() + values_.bytes(); }
+    const Status& allocated() const { return allocated_; }
 
    private:
     friend class Transformer;
-    std::size_t offset(std::uint32_t layer, std::uint32_t slot) const;
+    compute::KvView view(std::uint32_t layer, std::uint32_t slot);
     std::uint32_t capacity_, kv_dim_;
     std::vector<std::uint32_t> lengths_;
-    std::vector<float> keys_, values_;
+    compute::Buffer keys_, values_;  // [layer][slot][position][kv_head][head_dim]
+    Status allocated_;
 };
 
 /// Tokens that go to the end of one slot's sequence.
@@ -58,6 +61,7 @@ class Transformer {
     ~Transformer();
 
     const ModelConfig& config() const;
+    compute::Backend& backend() const;
     std::uint64_t weight_bytes() const;  ///< packed, resident
     std::uint64_t step_bytes() const;    ///< of these, what every decode step reads (all but an embedding of its own)
     std::uint64_t workspace_bytes() const;  ///< activations, as large as the largest batch so far needed

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "core/base/half.h"
 
@@ -22,7 +23,8 @@ void Transformer::Impl::name_parts() {
         {"mlp.gate_proj", c.intermediate, c.hidden, c.mlp_bias},    {"mlp.up_proj", c.intermediate, c.hidden, c.mlp_bias},
         {"mlp.down_proj", c.hidden, c.intermediate, c.mlp_bias},
     };
-    layers.resize(c.layers);
+    layers.reserve(c.layers);
+    for (std::uint32_t l = 0; l < c.layers; ++l) layers.emplace_back(backend);
     for (std::uint32_t l = 0; l < c.layers; ++l) {
         const std::string prefix = "model.layers." + std::to_string(l) + ".";
         for (std::size_t p = 0; p < kProjections; ++p) {
@@ -48,6 +50,11 @@ Status Transformer::Impl::pack(Linear& linear, const WeightLoader& loader) {
     return {};
 }
 
+Status Transformer::Impl::read(Norm& norm, const WeightLoader& loader) {
+    TENPAK_ASSIGN(const auto weight, loader.vector(norm.name, config.hidden));
+    return norm.weight.assign(weight);
+}
+
 Status Transformer::Impl::load(const ModelSource& source, const compute::WeightOverrides& overrides, const LoadOptions& options,
                                const JobContext& ctx) {
     TENPAK_ASSIGN(config, read_config(source));
@@ -65,11 +72,12 @@ Status Transformer::Impl::load(const ModelSource& source, const compute::WeightO
     if (!config.tied_head || !head.packed->read_row(0, row.data())) {
         TENPAK_ASSIGN(embedding, loader.linear("model.embed_tokens.weight", config.vocab, config.hidden, {}));
     }
-    TENPAK_ASSIGN(final_norm.weight, loader.vector(final_norm.name, config.hidden));
+    TENPAK_RETURN_IF_ERROR(read(final_norm, loader));
+    TENPAK_RETURN_IF_ERROR(inv_freq.assign(config.inv_freq));
     TENPAK_RETURN_IF_ERROR(step());
     for (DecoderLayer& layer : layers) {
         for (Norm* norm : {&layer.input_norm, &layer.post_norm}) {
-            TENPAK_ASSIGN(norm->weight, loader.vector(norm->name, config.hidden));
+            TENPAK_RETURN_IF_ERROR(read(*norm, loader));
         }
         for (Linear& linear : layer.linears) {
             TENPAK_RETURN_IF_ERROR(pack(linear, loader));
@@ -81,16 +89,16 @@ Status Transformer::Impl::load(const ModelSource& source, const compute::WeightO
     return {};
 }
 
-Status Transformer::Impl::embed(std::span<const Token> tokens, std::vector<float>& hidden) const {
+Status Transformer::Impl::embed(std::span<const Token> tokens, std::vector<float>& rows) const {
     const std::size_t dim = config.hidden;
-    hidden.resize(tokens.size() * dim);
+    rows.resize(tokens.size() * dim);
     for (std::size_t t = 0; t < tokens.size(); ++t) {
         if (tokens[t] < 0 || static_cast<std::uint32_t>(tokens[t]) >= config.vocab) {
             return make_error(ErrorCode::kInvalidArgument, "token " + std::to_string(tokens[t]) + " is outside the model's vocabulary of " + std::to_string(config.vocab), {},
                               "tokenizer.json and the model may not belong together");
         }
         const auto row = static_cast<std::uint32_t>(tokens[t]);
-        float* out = hidden.data() + t * dim;
+        float* out = rows.data() + t * dim;
         if (embedding.n == 0) {
             head.packed->read_row(row, out);
         } else if (embedding.format == compute::WeightFormat::kF32) {
@@ -104,51 +112,115 @@ Status Transformer::Impl::embed(std::span<const Token> tokens, std::vector<float
     return {};
 }
 
-Status Transformer::Impl::block(DecoderLayer& layer, std::vector<float>& hidden, std::span<const std::uint32_t> positions,
-                                std::span<const SequenceSpan> sequences, const LinearObserver& observer, std::string_view until) {
+Status Transformer::Impl::block(DecoderLayer& layer, std::span<const std::uint32_t> positions, std::span<const SequenceSpan> sequences,
+                                const LinearObserver& observer, std::string_view until) {
     if (stop.stop_requested()) return make_error(ErrorCode::kCancelled, "stopped by the user");
     const ModelConfig& c = config;
     const auto tokens = static_cast<std::uint32_t>(positions.size());
-    const std::size_t q_dim = std::size_t{c.heads} * c.head_dim, kv_dim = std::size_t{c.kv_heads} * c.head_dim;
-    const auto apply = [&](Projection p, const float* x, std::vector<float>& y) {  // false: that was `until`
+    const std::size_t count = std::size_t{tokens} * c.hidden, q_dim = std::size_t{c.heads} * c.head_dim, kv_dim = std::size_t{c.kv_heads} * c.head_dim;
+    bool ended = false;  // `until` was reached
+    const auto apply = [&](Projection p, const compute::Buffer& x, compute::Buffer& y) -> Status {
         const Linear& linear = layer.linears[p];
-        if (observer) observer(linear.name, x, tokens, linear.k);
-        if (linear.name == until) return false;
-        y.resize(std::size_t{tokens} * linear.n);
-        backend.linear(*linear.packed, x, tokens, y.data());
-        return true;
+        if (observer) TENPAK_RETURN_IF_ERROR(show(observer, linear, x, tokens));
+        ended = linear.name == until;
+        if (ended) return {};
+        TENPAK_RETURN_IF_ERROR(y.reserve(std::size_t{tokens} * linear.n));
+        backend.linear(*linear.packed, x.data(), tokens, y.data());
+        return {};
     };
-    normed.resize(std::size_t{tokens} * c.hidden);
-    backend.rms_norm(hidden.data(), layer.input_norm.weight.data(), c.rms_eps, tokens, c.hidden, normed.data());
-    if (!apply(kQ, normed.data(), q)) return {};
-    if (!apply(kK, normed.data(), k)) return {};
-    if (!apply(kV, normed.data(), v)) return {};
-    backend.rope(q.data(), positions.data(), tokens, c.heads, c.head_dim, c.inv_freq.data(), c.attention_factor);
-    backend.rope(k.data(), positions.data(), tokens, c.kv_heads, c.head_dim, c.inv_freq.data(), c.attention_factor);
+    TENPAK_RETURN_IF_ERROR(normed.reserve(count));
+    backend.rms_norm(hidden.data(), layer.input_norm.weight.data(), c.rms_eps, tokens, c.hidden, normed.data(), false);
+    for (const auto& [p, to] : {std::pair{kQ, &q}, {kK, &k}, {kV, &v}}) {
+        TENPAK_RETURN_IF_ERROR(apply(p, normed, *to));
+        if (ended) return {};
+    }
+    backend.rope(q.data(), positions, {c.heads, c.head_dim, c.head_dim, q_dim, c.attention_factor}, inv_freq.data());
+    backend.rope(k.data(), positions, {c.kv_heads, c.head_dim, c.head_dim, kv_dim, c.attention_factor}, inv_freq.data());
 
-    attended.resize(std::size_t{tokens} * q_dim);
+    TENPAK_RETURN_IF_ERROR(attended.reserve(std::size_t{tokens} * q_dim));
     std::vector<compute::AttentionJob> jobs;
-    jobs.reserve(sequences.size());
+    std::vector<compute::KvAppend> appends;
     for (const SequenceSpan& s : sequences) {
         compute::KvView kv = s.kv;
+        const float *new_keys = k.data() + s.begin * kv_dim, *new_values = v.data() + s.begin * kv_dim;
         if (kv.keys == nullptr) {
             kv = {k.data() + s.begin * kv_dim, v.data() + s.begin * kv_dim, s.tokens};
         } else {
-            std::memcpy(kv.keys + s.first * kv_dim, k.data() + s.begin * kv_dim, s.tokens * kv_dim * sizeof(float));
-            std::memcpy(kv.values + s.first * kv_dim, v.data() + s.begin * kv_dim, s.tokens * kv_dim * sizeof(float));
+            appends.push_back({new_keys, new_values, s.tokens, s.first, kv});
         }
         jobs.push_back({q.data() + s.begin * q_dim, s.tokens, s.first, kv, attended.data() + s.begin * q_dim});
     }
+    if (!appends.empty()) backend.append_kv(appends, static_cast<std::uint32_t>(kv_dim));
     backend.attention_batch(jobs, {c.heads, c.kv_heads, c.head_dim, 1.0f / std::sqrt(static_cast<float>(c.head_dim))});
-    if (!apply(kO, attended.data(), projected)) return {};
-    backend.add(hidden.data(), projected.data(), hidden.size());
+    TENPAK_RETURN_IF_ERROR(apply(kO, attended, projected));
+    if (ended) return {};
+    backend.add(hidden.data(), projected.data(), count);
 
-    backend.rms_norm(hidden.data(), layer.post_norm.weight.data(), c.rms_eps, tokens, c.hidden, normed.data());
-    if (!apply(kGate, normed.data(), gate)) return {};
-    if (!apply(kUp, normed.data(), up)) return {};
-    backend.silu_mul(gate.data(), up.data(), gate.size(), gate.data());
-    if (!apply(kDown, gate.data(), projected)) return {};
-    backend.add(hidden.data(), projected.data(), hidden.size());
+    backend.rms_norm(hidden.data(), layer.post_norm.weight.data(), c.rms_eps, tokens, c.hidden, normed.data(), false);
+    for (const auto& [p, to] : {std::pair{kGate, &gate}, {kUp, &up}}) {
+        TENPAK_RETURN_IF_ERROR(apply(p, normed, *to));
+        if (ended) return {};
+    }
+    backend.activation_mul(compute::Activation::kSilu, gate.data(), up.data(), std::size_t{tokens} * c.intermediate, gate.data());
+    TENPAK_RETURN_IF_ERROR(apply(kDown, gate, projected));
+    if (!ended) backend.add(hidden.data(), projected.data(), count);
+    return {};
+}
+
+Status Transformer::Impl::show(const LinearObserver& observer, const Linear& linear, const compute::Buffer& x, std::uint32_t tokens) {
+    if (backend.host_memory()) {
+        TENPAK_RETURN_IF_ERROR(backend.synchronize());
+        observer(linear.name, x.data(), tokens, linear.k);
+        return {};
+    }
+    observed.resize(std::size_t{tokens} * linear.k);
+    TENPAK_RETURN_IF_ERROR(backend.download(x.data(), observed.size(), observed.data()));
+    observer(linear.name, observed.data(), tokens, linear.k);
+    return {};
+}
+
+Status Transformer::Impl::run(std::span<const SequenceChunk> chunks, KvCache& cache) {
+    if (!cache.allocated().ok()) return cache.allocated().error();
+    std::vector<Token> tokens;
+    std::vector<std::uint32_t> positions;
+    std::vector<SequenceSpan> sequences;
+    std::vector<bool> used(cache.slots(), false);
+    for (const SequenceChunk& chunk : chunks) {
+        if (chunk.slot >= cache.slots() || used[chunk.slot]) return make_error(ErrorCode::kInvalidArgument, "a batch needs one cache slot a sequence");
+        used[chunk.slot] = true;
+        const std::uint32_t first = cache.length(chunk.slot);
+        if (chunk.tokens.size() > cache.capacity() - first) {
+            return make_error(ErrorCode::kInvalidArgument, std::to_string(first + chunk.tokens.size()) + " positions where the cache holds " + std::to_string(cache.capacity()));
+        }
+        if (chunk.tokens.empty()) return make_error(ErrorCode::kInvalidArgument, "a sequence without tokens");
+        sequences.push_back({static_cast<std::uint32_t>(tokens.size()), static_cast<std::uint32_t>(chunk.tokens.size()), first, {}});
+        tokens.insert(tokens.end(), chunk.tokens.begin(), chunk.tokens.end());
+        for (std::uint32_t i = 0; i < chunk.tokens.size(); ++i) positions.push_back(first + i);
+    }
+    TENPAK_RETURN_IF_ERROR(embed(tokens, host_hidden));
+    TENPAK_RETURN_IF_ERROR(hidden.assign(host_hidden));
+    for (std::uint32_t l = 0; l < config.layers; ++l) {
+        for (std::size_t s = 0; s < chunks.size(); ++s) sequences[s].kv = cache.view(l, chunks[s].slot);
+        TENPAK_RETURN_IF_ERROR(block(layers[l], positions, sequences, {}));
+    }
+    backend.rms_norm(hidden.data(), final_norm.weight.data(), config.rms_eps, static_cast<std::uint32_t>(tokens.size()), config.hidden, hidden.data(), false);
+    // Only now do the new positions count: a forward that failed leaves the cache as it was.
+    for (const SequenceChunk& chunk : chunks) cache.lengths_[chunk.slot] += static_cast<std::uint32_t>(chunk.tokens.size());
+    return {};
+}
+
+Status Transformer::Impl::head_of(const float* from, std::uint32_t rows, std::vector<float>& out) {
+    const std::size_t count = std::size_t{rows} * config.vocab;
+    out.resize(count);
+    if (backend.host_memory()) {
+        backend.linear(*head.packed, from, rows, out.data());
+        TENPAK_RETURN_IF_ERROR(backend.synchronize());
+    } else {
+        TENPAK_RETURN_IF_ERROR(logits.reserve(count));
+        backend.linear(*head.packed, from, rows, logits.data());
+        TENPAK_RETURN_IF_ERROR(backend.download(logits.data(), count, out.data()));
+    }
+    if (!check_finite(out, "logits").ok()) return make_error(ErrorCode::kNumeric, "the model's output is not finite", {}, "A weight or scale is far outside its range");
     return {};
 }
 

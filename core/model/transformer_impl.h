@@ -5,6 +5,7 @@
 #include <memory>
 #include <string_view>
 
+#include "core/compute/buffer.h"
 #include "core/model/transformer.h"
 #include "core/model/weight_loader.h"
 
@@ -21,11 +22,13 @@ struct Linear {
 };
 struct Norm {
     std::string name;
-    std::vector<float> weight;
+    compute::Buffer weight;
+    explicit Norm(compute::Backend& backend) : weight(backend) {}
 };
 struct DecoderLayer {
     Linear linears[kProjections];
     Norm input_norm, post_norm;
+    explicit DecoderLayer(compute::Backend& backend) : input_norm(backend), post_norm(backend) {}
 };
 
 /// Where one sequence's queries of a block look for keys: `kv` already holds them for earlier positions.
@@ -44,20 +47,31 @@ struct Transformer::Impl {
     compute::LinearWeight embedding;  ///< empty where the tied head's rows can be read back
     std::stop_token stop;
 
+    compute::Buffer inv_freq;
     // Activations of the batch, kept between calls.
-    std::vector<float> normed, q, k, v, attended, gate, up, projected;
+    compute::Buffer hidden, normed, q, k, v, attended, gate, up, projected, logits;
+    std::vector<float> host_hidden, observed;
 
-    explicit Impl(compute::Backend& b) : backend(b) {}
+    explicit Impl(compute::Backend& b)
+        : backend(b), final_norm(b), inv_freq(b), hidden(b), normed(b), q(b), k(b), v(b), attended(b), gate(b), up(b), projected(b), logits(b) {}
     Status load(const ModelSource& source, const compute::WeightOverrides& overrides, const LoadOptions& options, const JobContext& ctx);
-    Status embed(std::span<const Token> tokens, std::vector<float>& hidden) const;
-    Status block(DecoderLayer& layer, std::vector<float>& hidden, std::span<const std::uint32_t> positions,
-                 std::span<const SequenceSpan> sequences, const LinearObserver& observer, std::string_view until = {});
+    /// Rows of the embedding, in the host's memory.
+    Status embed(std::span<const Token> tokens, std::vector<float>& rows) const;
+    /// All layers and the final norm over `hidden`.
+    Status run(std::span<const SequenceChunk> chunks, KvCache& cache);
+    /// One layer over `hidden`.
+    Status block(DecoderLayer& layer, std::span<const std::uint32_t> positions, std::span<const SequenceSpan> sequences,
+                 const LinearObserver& observer, std::string_view until = {});
+    /// Logits of `rows` rows that lie in `from`, checked to be finite.
+    Status head_of(const float* from, std::uint32_t rows, std::vector<float>& out);
     Linear* find_linear(const std::string& name);
     Norm* find_norm(const std::string& name);
 
    private:
     void name_parts();
     Status pack(Linear& linear, const WeightLoader& loader);
+    Status read(Norm& norm, const WeightLoader& loader);
+    Status show(const LinearObserver& observer, const Linear& linear, const compute::Buffer& x, std::uint32_t tokens);
 };
 
 }  // namespace tenpak::model

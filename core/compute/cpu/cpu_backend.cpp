@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "core/base/thread_pool.h"
@@ -32,7 +33,7 @@ const Kernels& pick(const CpuFeatures& f) {
 class CpuBackend final : public Backend {
    public:
     CpuBackend(unsigned threads, const CpuFeatures& features)
-        : features_(features), kernels_(pick(features)), pool_(threads == 0 ? usable_cpus() : threads) {
+        : features_(features), kernels_(pick(features)), ops_(kernels_.elementwise), pool_(threads == 0 ? usable_cpus() : threads) {
         scratch_.resize(pool_.size());
     }
 
@@ -47,6 +48,21 @@ class CpuBackend final : public Backend {
         for (const auto& s : scratch_) bytes += s.bytes();
         return bytes;
     }
+
+    float* allocate(std::size_t floats) override {
+        if (floats > SIZE_MAX / sizeof(float) - 64) return nullptr;
+        return static_cast<float*>(std::aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64));
+    }
+    void release(float* memory) override { std::free(memory); }
+    Status upload(const float* host, std::size_t n, float* device) override {
+        std::memcpy(device, host, n * sizeof(float));
+        return {};
+    }
+    Status download(const float* device, std::size_t n, float* host) override {
+        std::memcpy(host, device, n * sizeof(float));
+        return {};
+    }
+    void copy(const float* from, std::size_t n, float* to) override { std::memcpy(to, from, n * sizeof(float)); }
 
     Result<std::unique_ptr<PackedLinear>> make_linear(const LinearWeight& weight) override {
         try {
@@ -70,23 +86,18 @@ class CpuBackend final : public Backend {
         }
     }
 
-    void rms_norm(const float* x, const float* weight, float eps, std::uint32_t tokens, std::uint32_t dim, float* y) override {
-        split(tokens, dim * 4ull, [&](std::size_t t) { kernels_.rms_norm(x + t * dim, weight, eps, dim, y + t * dim); });
+    void rms_norm(const float* x, const float* weight, float eps, std::uint32_t tokens, std::uint32_t dim, float* y, bool unit_offset) override {
+        split(tokens, dim * 4ull, [&](std::size_t t) { ops_.rms_norm(x + t * dim, weight, eps, dim, y + t * dim, unit_offset); });
+    }
+    void layer_norm(const float* x, const float* weight, const float* bias, float eps, std::uint32_t tokens, std::uint32_t dim, float* y) override {
+        split(tokens, dim * 6ull, [&](std::size_t t) { ops_.layer_norm(x + t * dim, weight, bias, eps, dim, y + t * dim); });
     }
 
-    void rope(float* x, const std::uint32_t* positions, std::uint32_t tokens, std::uint32_t heads, std::uint32_t head_dim,
-              const float* inv_freq, float attention_factor) override {
-        const std::size_t half = head_dim / 2;
-        rope_.prepare(inv_freq, half, attention_factor, positions, tokens);
-        split(tokens, std::uint64_t{heads} * head_dim * 2, [&](std::size_t t) {
-            rope_.rotate(x + t * heads * head_dim, positions[t], heads, half);
+    void rope(float* x, std::span<const std::uint32_t> positions, const RopeShape& shape, const float* inv_freq) override {
+        const RopeTable& table = rope_.prepare(inv_freq, shape.rotary_dim / 2, shape.attention_factor, positions);
+        split(positions.size(), std::uint64_t{shape.heads} * shape.rotary_dim * 2, [&](std::size_t t) {
+            table.rotate(x + t * shape.stride, positions[t], shape.heads, shape.head_dim);
         });
-    }
-
-    void attention(const float* q, std::uint32_t tokens, std::uint32_t first, const AttentionShape& shape, const KvView& kv,
-                   float* out) override {
-        const AttentionJob job{q, tokens, first, kv, out};
-        attention_batch({&job, 1}, shape);
     }
 
     void attention_batch(std::span<const AttentionJob> jobs, const AttentionShape& shape) override {
@@ -99,7 +110,8 @@ class CpuBackend final : public Backend {
         for (std::uint32_t j = 0; j < jobs.size(); ++j) {
             const std::uint32_t tokens = jobs[j].tokens;
             positions = std::max(positions, jobs[j].first + tokens);
-            work += std::uint64_t{tokens} * (jobs[j].first + tokens) * shape.heads * shape.head_dim;
+            const std::uint32_t seen = shape.window == 0 ? positions : std::min(positions, shape.window + kQueryBlock);
+            work += std::uint64_t{tokens} * std::min(seen, jobs[j].first + tokens) * shape.heads * shape.head_dim;
             for (std::uint32_t h = 0; h < shape.kv_heads; ++h) {
                 // The longest tasks first: the threads finish together.
                 for (std::uint32_t end = tokens; end > 0; end -= std::min(end, kQueryBlock)) {
@@ -117,11 +129,20 @@ class CpuBackend final : public Backend {
         run(tasks.size(), work, body);
     }
 
-    void silu_mul(const float* gate, const float* up, std::size_t n, float* out) override {
-        split_range(n, 8, [&](std::size_t at, std::size_t count) { kernels_.silu_mul(gate + at, up + at, count, out + at); });
+    void activation_mul(Activation kind, const float* gate, const float* up, std::size_t n, float* out) override {
+        split_range(n, 8, [&](std::size_t at, std::size_t count) { ops_.activation(kind, gate + at, up + at, count, out + at); });
+    }
+    void activation(Activation kind, float* x, std::size_t n) override {
+        split_range(n, 8, [&](std::size_t at, std::size_t count) { ops_.activation(kind, x + at, nullptr, count, x + at); });
     }
     void add(float* x, const float* y, std::size_t n) override {
-        split_range(n, 1, [&](std::size_t at, std::size_t count) { kernels_.add(x + at, y + at, count); });
+        split_range(n, 1, [&](std::size_t at, std::size_t count) { ops_.add(x + at, y + at, count); });
+    }
+    void scale(float* x, std::size_t n, float factor) override {
+        split_range(n, 1, [&](std::size_t at, std::size_t count) { ops_.scale(x + at, count, factor); });
+    }
+    void softcap(float* x, std::size_t n, float cap) override {
+        split_range(n, 8, [&](std::size_t at, std::size_t count) { ops_.softcap(x + at, count, cap); });
     }
 
    private:
@@ -187,12 +208,13 @@ class CpuBackend final : public Backend {
 
     const CpuFeatures features_;
     const Kernels& kernels_;
+    const Elementwise& ops_;
     ThreadPool pool_;
     PaddedRows padded_;
     InterleavedRows interleaved_;
     Int8Quantizer int8_rows_;
     Int16Quantizer int16_rows_;
-    RopeTable rope_;
+    RopeTables rope_;
     std::vector<AlignedBuffer<float>> scratch_;  // one a worker
 };
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/compute/cpu/elementwise.h"
 #include "core/compute/cpu/panels.h"
 
 namespace tenpak::compute::cpu {
@@ -55,9 +56,7 @@ struct Kernels {
     void (*grouped)(const Panels& w, std::size_t first, std::size_t last, const Int16Rows& x, std::uint32_t tokens, float* y, std::size_t ldy);
     /// One token's row for `grouped`: x[groups][group] -> hi, lo [groups][stride].
     void (*quantize16)(const float* x, std::size_t groups, std::size_t group, std::size_t stride, std::int8_t* hi, std::int8_t* lo, float* scales, float* sums);
-    void (*rms_norm)(const float* x, const float* weight, float eps, std::size_t dim, float* y);
-    void (*silu_mul)(const float* gate, const float* up, std::size_t n, float* out);
-    void (*add)(float* x, const float* y, std::size_t n);
+    Elementwise elementwise;
     /// Queries [begin, end) of all heads that share key head `kv_head`. `scratch`: attention_scratch() floats.
     void (*attention)(const AttentionWork& work, std::uint32_t kv_head, std::uint32_t begin, std::uint32_t end, float* scratch);
 };

@@ -40,7 +40,7 @@ TEST(Sample, LogitsMatchPyTorch) {
             for (const bool f32 : {true, false}) {
                 const auto model = load(name, *backend, f32);
                 ASSERT_TRUE(model);
-                KvCache cache(model->config(), 1, 64);
+                KvCache cache(model->config(), model->backend(), 1, 64);
                 std::vector<float> logits;
                 const SequenceChunk chunk{0, prompt};
                 ASSERT_TRUE(model->forward({&chunk, 1}, cache, LogitsOf::kAll, logits).ok());
@@ -65,7 +65,7 @@ TEST(Sample, GreedyContinuationIsTheSame) {
     for (const auto& [name, want] : f["models"].items()) {
         const auto model = load(name, *backend, true);
         ASSERT_TRUE(model);
-        KvCache cache(model->config(), 1, 64);
+        KvCache cache(model->config(), model->backend(), 1, 64);
         auto next = f["prompt"].get<std::vector<Token>>();
         std::vector<Token> got;
         for (int i = 0; i < 32; ++i) {

@@ -54,7 +54,7 @@ TEST(Transformer, LogitsMatchDoubleOnEveryLevelAndShape) {
             for (const bool f32 : {true, false}) {
                 const auto l = load(tiny, features, f32);
                 ASSERT_TRUE(l->model);
-                KvCache cache(l->model->config(), 1, 64);
+                KvCache cache(l->model->config(), *l->backend, 1, 64);
                 std::vector<float> logits;
                 const SequenceChunk chunk{0, tokens};
                 ASSERT_TRUE(l->model->forward({&chunk, 1}, cache, LogitsOf::kAll, logits).ok());
@@ -69,7 +69,7 @@ TEST(Transformer, TokenByTokenEqualsPrefill) {
     const auto tokens = random_tokens(30, tiny.shape.vocab, 6);
     const auto want = tiny.logits(tokens);
     const auto l = load(tiny, compute::cpu_features());
-    KvCache cache(l->model->config(), 2, 32);
+    KvCache cache(l->model->config(), *l->backend, 2, 32);
     for (std::size_t t = 0; t < tokens.size(); ++t) {
         const SequenceChunk chunk{1, std::span(tokens).subspan(t, 1)};
         std::vector<float> logits;
@@ -95,7 +95,7 @@ TEST(Transformer, BatchEqualsSingle) {
         texts.push_back(random_tokens(3 + 7 * s, tiny.shape.vocab, s));
         want.push_back(tiny.logits(texts.back()));
     }
-    KvCache cache(l->model->config(), 5, 40);
+    KvCache cache(l->model->config(), *l->backend, 5, 40);
     std::vector<SequenceChunk> chunks;
     for (std::uint32_t s = 0; s < 5; ++s) chunks.push_back({4 - s, std::span(texts[s]).first(texts[s].size() - 1)});
     std::vector<float> logits;
@@ -130,11 +130,11 @@ TEST(Transformer, LayerByLayerEqualsForwardAndObserverSeesEveryInput) {
     }
     EXPECT_EQ(seen, names);
     // Two windows of 12: the same as two sequences of a forward pass, up to the final norm.
-    KvCache cache(l->model->config(), 2, 12);
+    KvCache cache(l->model->config(), *l->backend, 2, 12);
     const SequenceChunk chunks[] = {{0, std::span(tokens).first(12)}, {1, std::span(tokens).last(12)}};
     std::vector<float> normed;
     ASSERT_TRUE(l->model->hidden_states(chunks, cache, normed).ok());
-    l->backend->rms_norm(hidden.data(), tiny.tensors.at("model.norm.weight").data(), 1e-5f, 24, tiny.shape.hidden, hidden.data());
+    l->backend->rms_norm(hidden.data(), tiny.tensors.at("model.norm.weight").data(), 1e-5f, 24, tiny.shape.hidden, hidden.data(), false);
     EXPECT_LT(relative_error(hidden, normed), 1e-6);
     EXPECT_EQ(l->model->run_layer(0, hidden, 7, {}).error().code, ErrorCode::kInvalidArgument);
     EXPECT_EQ(l->model->run_layer(99, hidden, 12, {}).error().code, ErrorCode::kInvalidArgument);
@@ -155,7 +155,7 @@ TEST(Transformer, ReplacedWeightsAreUsed) {
     tiny.tensors[name] = w.f32;
     tiny.tensors[norm] = random_floats(shape.hidden, 4);
     ASSERT_TRUE(l->model->set_vector(norm, tiny.tensors[norm]).ok());
-    KvCache cache(l->model->config(), 1, 10);
+    KvCache cache(l->model->config(), *l->backend, 1, 10);
     const SequenceChunk chunk{0, tokens};
     std::vector<float> logits;
     ASSERT_TRUE(l->model->forward({&chunk, 1}, cache, LogitsOf::kAll, logits).ok());
@@ -183,7 +183,7 @@ TEST(Transformer, OverridesReplaceTensorsAndMayStandAlone) {
     auto model = Transformer::load(*source, overrides, *backend, {true}, {});
     ASSERT_TRUE(model.ok()) << model.error().text();
     const auto tokens = random_tokens(20, tiny.shape.vocab, 9);
-    KvCache cache((*model)->config(), 1, 20);
+    KvCache cache((*model)->config(), *backend, 1, 20);
     const SequenceChunk chunk{0, tokens};
     std::vector<float> logits;
     ASSERT_TRUE((*model)->forward({&chunk, 1}, cache, LogitsOf::kAll, logits).ok());
@@ -229,7 +229,7 @@ TEST(Transformer, BadModelsAreNamed) {
 TEST(Transformer, BadRequests) {
     const TinyModel tiny({});
     const auto l = load(tiny, compute::cpu_features());
-    KvCache cache(l->model->config(), 2, 4);
+    KvCache cache(l->model->config(), *l->backend, 2, 4);
     std::vector<float> logits;
     const std::vector<Token> fine = {1, 2, 3}, outside = {1, 101}, negative = {-1}, many(5, 1);
     const auto code = [&](std::vector<SequenceChunk> chunks) {

@@ -131,7 +131,7 @@ TEST(Quantize, AwqsFoldedScalesKeepTheModel) {
     const auto logits = [&](const compute::WeightOverrides& w) {
         auto m = model::Transformer::load(source, w, *backend, {}, {});
         EXPECT_TRUE(m.ok()) << m.error().text();
-        model::KvCache cache((*m)->config(), 1, 64);
+        model::KvCache cache((*m)->config(), (*m)->backend(), 1, 64);
         std::vector<float> out;
         const auto t = tokens(64);
         const model::SequenceChunk chunk{0, t};
@@ -170,7 +170,7 @@ TEST(Quantize, ExportAndImportGiveTheSameModel) {
         const auto run = [&](std::shared_ptr<const ModelSource> s, const compute::WeightOverrides& w) {
             auto m = model::Transformer::load(std::move(s), w, *backend, {}, {});
             EXPECT_TRUE(m.ok()) << name << ": " << m.error().text();
-            model::KvCache cache((*m)->config(), 1, 32);
+            model::KvCache cache((*m)->config(), (*m)->backend(), 1, 32);
             std::vector<float> out;
             const auto t = tokens(32);
             const model::SequenceChunk chunk{0, t};
