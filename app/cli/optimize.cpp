@@ -21,7 +21,7 @@ using optimizer::TrialStatus;
 constexpr double kDefaultPplDelta = 2;  // percent: what a 4-bit method of today costs on a usual model
 
 struct Options {
-    std::string model, base, text, calibration, candidates, hardware, executor = "local", store, record, backend = "cpu";
+    std::string model, base, text, calibration, tasks, candidates, hardware, executor = "local", store, record, backend = "cpu";
     bool candidates_given = false, fresh = false;
     optimizer::Limits limits;
     std::uint32_t eval_samples = 0, context = 0, batch = 8;
@@ -56,6 +56,7 @@ Result<jobs::SweepSpec> make_spec(const Options& o) {
     spec.base_path = o.base;
     spec.text_path = o.text;
     spec.calibration_path = o.calibration;
+    spec.tasks_path = o.tasks;
     spec.eval_samples = o.eval_samples;
     spec.context = o.context;
     spec.batches = batches_up_to(o.batch);
@@ -161,6 +162,7 @@ Result<int> run(Options o, const Context& ctx) {
     jobs::SweepOptions options;
     options.worker_program = ctx.program;
     options.fresh = o.fresh;
+    options.reference_directory = store_path.parent_path().empty() ? std::filesystem::path(".") : store_path.parent_path();
     options.heartbeat_timeout_s = o.heartbeat_timeout;
     Watcher watcher(ctx);
     const Status s = jobs::run_sweep(*store, r.job_id, options, [&](const Trial& t) { watcher(t); }, ctx.job);
@@ -187,11 +189,12 @@ void add_optimize(CLI::App& app, Context& ctx) {
     c->add_option("--base", o->base, "Base model, where MODEL is a delta: nothing is rebuilt on disk")->type_name("BASE");
     c->add_option("--text", o->text, "Text to measure perplexity on (default: what the model brings in text/)")->type_name("FILE");
     c->add_option("--calibration", o->calibration, "Text to calibrate AWQ and GPTQ with; another one than --text")->type_name("FILE");
+    c->add_option("--tasks", o->tasks, "Multiple-choice items to measure accuracy on, JSONL (default: what the model brings in text/)")->type_name("FILE.jsonl");
     c->add_option("--max-ppl-delta", o->limits.max_ppl_delta, "Perplexity may rise by so many percent over fp16; the upper end of the 95 % interval counts")->type_name("PCT");
     c->add_option("--max-latency-p99-ms", o->limits.max_latency_p99_ms, "Longest p99 of the time between two tokens")->type_name("MS");
     c->add_option("--min-throughput-tps", o->limits.min_throughput_tps, "Least generated tokens per second over the whole batch")->type_name("N");
     c->add_option("--max-memory-mb", o->limits.max_memory_mb, "Most memory of weights, KV cache and workspace (10^6 bytes)")->type_name("MB");
-    c->add_option("--min-accuracy", o->limits.min_accuracy, "Least task accuracy; not measured yet, so nothing meets it")->type_name("PCT");
+    c->add_option("--min-accuracy", o->limits.min_accuracy, "Least accuracy on the multiple-choice items, length-normalized")->type_name("PCT");
     c->add_option("--candidates", o->candidates, "Comma-separated: fp16, int8, int8_g128, rtn_g128, awq_g128, awq_g256, gptq_g128")->type_name("A,B,…")->each([o](const std::string&) {
         o->candidates_given = true;
     });

@@ -79,6 +79,9 @@ OrderedJson candidate_json(const Trial& t, const Judged& j) {
             {"error_code", t.error_code.empty() ? OrderedJson(nullptr) : OrderedJson(t.error_code)}, {"attempts", t.attempts}, {"batches", std::move(batches)},
             {"time_to_first_token_ms", number(m.time_to_first_token_ms)}, {"prefill_tps", number(m.prefill_tps)},
             {"bandwidth_fraction", number(m.bandwidth_fraction)}, {"bits_per_weight", number(m.bits_per_weight)}, {"stored_bytes", known(m.stored_bytes)},
+            {"kl_divergence", number(m.kl_divergence)}, {"top1_agreement", number(m.top1_agreement)}, {"accuracy", number(m.accuracy)},
+            {"accuracy_error", number(m.accuracy_error)}, {"accuracy_items", m.accuracy_items}, {"speed_vs_fp16", number(m.speed_vs_fp16)},
+            {"speed_vs_fp16_low", number(m.speed_vs_fp16_low)}, {"speed_vs_fp16_high", number(m.speed_vs_fp16_high)}, {"noisy", m.noisy},
             {"eval_tokens", m.eval_tokens}, {"convention", m.convention}, {"kernels", m.kernels}, {"notes", m.notes}};
 }
 
@@ -96,6 +99,22 @@ std::string verdict(const Trial& t, const Judged& j) {
         return s;
     }
     return j.on_front ? "passes, on the front" : "passes";
+}
+
+/// What of the quality beyond perplexity and of the speed beside fp16 was measured, a line a candidate.
+std::string quality_text(const std::vector<Trial>& trials) {
+    std::string s;
+    for (const Trial& t : trials) {
+        const optimizer::Metrics& m = t.metrics;
+        if (t.status != TrialStatus::kDone || (!std::isfinite(m.kl_divergence) && !std::isfinite(m.accuracy) && !m.noisy)) continue;
+        s += format("%-13s ", t.candidate.c_str());
+        if (std::isfinite(m.kl_divergence)) s += format(" KL to fp16 %.5f, same likeliest token %.2f %%;", m.kl_divergence, 100 * m.top1_agreement);
+        if (std::isfinite(m.accuracy)) s += format(" accuracy %.1f %% ± %.1f;", m.accuracy, m.accuracy_error);
+        if (std::isfinite(m.speed_vs_fp16)) s += format(" %.2fx fp16's speed in turn [%.2f, %.2f];", m.speed_vs_fp16, m.speed_vs_fp16_low, m.speed_vs_fp16_high);
+        if (m.noisy) s += " timing noisy, not fit for a ranking;";
+        s.back() = '\n';
+    }
+    return s.empty() ? s : "\n" + s;
 }
 
 }  // namespace
@@ -117,7 +136,7 @@ OrderedJson optimize_json(const OptimizeReport& r) {
             {"closest", std::move(closest)}, {"limits", limits_json(r.limits)}, {"limits_are_default", r.default_limits},
             {"hardware", {{"id", r.price.id}, {"name", r.price.name}, {"usd_per_hour", r.price.usd_per_hour}, {"source", r.price.source},
                           {"date", r.price.date}, {"stale", r.stale_price}}},
-            {"model", r.spec.model_path}, {"text", r.spec.text_path}, {"calibration", r.spec.calibration_path}, {"device", r.spec.device}, {"notes", r.notes}};
+            {"model", r.spec.model_path}, {"text", r.spec.text_path}, {"calibration", r.spec.calibration_path}, {"tasks", r.spec.tasks_path}, {"device", r.spec.device}, {"notes", r.notes}};
 }
 
 std::string optimize_text(const OptimizeReport& r) {
@@ -137,6 +156,7 @@ std::string optimize_text(const OptimizeReport& r) {
                     figure("%.2f", j.p99_ms).c_str(), j.batch, figure("%.0f", j.throughput_tps).c_str(),
                     m.memory_bytes > 0 ? format_bytes(static_cast<double>(m.memory_bytes)).c_str() : "–", figure("%.4g", j.cost_per_1m_tokens).c_str(), verdict(t, j).c_str());
     }
+    s += quality_text(r.trials);
     s += "\nLimits: " + limits_text(r.limits) + (r.default_limits ? " (the default; name your own with --max-ppl-delta and others)" : "") + "\n";
     s += format("Price: $%g per hour, %s, %s, %s%s\n", r.price.usd_per_hour, r.price.name.c_str(), r.price.source.c_str(), r.price.date.c_str(),
                 r.stale_price ? " (older than 90 days)" : "");

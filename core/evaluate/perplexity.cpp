@@ -7,190 +7,176 @@
 #include <new>
 #include <optional>
 
+#include "core/base/thread_pool.h"
+#include "core/evaluate/softmax.h"
 #include "core/evaluate/statistics.h"
+#include "core/evaluate/window_runner.h"
 
 namespace tenpak::evaluate {
 namespace {
 
-constexpr std::uint32_t kDefaultContext = 2048;
-// Tokens of one forward pass: enough for full matrix tiles, few enough to hear "stop" between layers.
-constexpr std::size_t kBatchTokens = 1024;
-// Logits are computed for so many values at a time (16 MiB).
-constexpr std::size_t kLogitValues = 4u << 20;
-
-/// ln of the sum of e^logit, in double.
-double log_total(std::span<const float> logits) {
-    float top = logits[0];
-    for (const float l : logits) top = std::max(top, l);
-    double total = 0;
-    for (const float l : logits) total += static_cast<double>(std::exp(l - top));
-    return std::log(total) + static_cast<double>(top);
-}
-
-struct Windows {
-    std::uint32_t length = 0;
-    std::vector<std::size_t> begins;
+/// What a run is compared with or kept for: at most one of them.
+struct Others {
+    model::Transformer* model = nullptr;
+    ReferenceReader* kept = nullptr;
+    ReferenceWriter* keep = nullptr;
 };
 
-Result<Windows> cut(const model::ModelConfig& config, std::size_t tokens, const PerplexityOptions& options) {
-    if (tokens == 0) return make_error(ErrorCode::kInvalidArgument, "the text has no tokens", {}, "Give a text of at least a few hundred words");
-    if (tokens < 2) return make_error(ErrorCode::kInvalidArgument, "the text is a single token: nothing can be predicted", {}, "Give a text of at least a few hundred words");
-    Windows w;
-    w.length = options.context != 0 ? options.context : std::min(kDefaultContext, config.max_positions);
-    if (w.length < 2) return make_error(ErrorCode::kInvalidArgument, "a window needs at least 2 tokens");
-    if (w.length > config.max_positions) {
-        return make_error(ErrorCode::kInvalidArgument, "a context of " + std::to_string(w.length) + " tokens is longer than the model's " + std::to_string(config.max_positions));
-    }
-    if (tokens < w.length) {
-        w.length = static_cast<std::uint32_t>(tokens);
-        w.begins = {0};
-        return w;
-    }
-    const std::size_t all = tokens / w.length;
-    const std::size_t count = options.max_windows == 0 ? all : std::min<std::size_t>(all, options.max_windows);
-    for (std::size_t i = 0; i < count; ++i) w.begins.push_back(i * all / count * w.length);
-    return w;
-}
-
-/// Runs a batch of windows and hands out its logits block by block.
-class WindowRunner {
-   public:
-    WindowRunner(model::Transformer& model, std::span<const model::Token> text, std::uint32_t length)
-        : model_(model), text_(text), length_(length), batch_(static_cast<std::uint32_t>(std::max<std::size_t>(1, kBatchTokens / length))),
-          cache_(model.config(), model.backend(), batch_, length) {}
-
-    std::size_t batch() const { return batch_; }
-    std::size_t vocabulary() const { return model_.config().vocab; }
-    std::size_t block_rows() const { return std::max<std::size_t>(1, kLogitValues / vocabulary()); }
-
-    Status start(std::span<const std::size_t> begins) {
-        cache_.clear();
-        std::vector<model::SequenceChunk> chunks;
-        // The last token of a window is only a target: nothing is predicted from it.
-        for (std::uint32_t s = 0; s < begins.size(); ++s) chunks.push_back({s, text_.subspan(begins[s], length_ - 1)});
-        return model_.hidden_states(chunks, cache_, hidden_);
-    }
-    /// Logits of the scored positions [at, at + count) of the batch.
-    Result<std::span<const float>> logits(std::size_t at, std::size_t count) {
-        const std::size_t dim = model_.config().hidden;
-        TENPAK_RETURN_IF_ERROR(model_.head(std::span(hidden_).subspan(at * dim, count * dim), logits_));
-        return std::span<const float>(logits_);
-    }
-
-   private:
-    model::Transformer& model_;
-    std::span<const model::Token> text_;
-    std::uint32_t length_, batch_;
-    model::KvCache cache_;
-    std::vector<float> hidden_, logits_;
+/// What one scored position gives.
+struct RowScore {
+    double nll = 0, reference_nll = 0, kl = 0;
+    bool same_top = false;
 };
 
 /// Sums over windows and tokens of one model's likelihoods, and of its agreement with a reference if there is one.
 class Scorer {
    public:
-    Scorer(std::span<const model::Token> text, std::uint32_t length) : text_(text), length_(length) {}
+    Scorer(std::span<const model::Token> text, const WindowPlan& plan, const Others& others, std::uint32_t top_k)
+        : text_(text), plan_(plan), others_(others), top_k_(top_k) {}
 
-    Status score(std::span<const std::size_t> begins, WindowRunner& candidate, WindowRunner* reference) {
-        TENPAK_RETURN_IF_ERROR(candidate.start(begins));
-        if (reference != nullptr) TENPAK_RETURN_IF_ERROR(reference->start(begins));
-        const std::size_t scored = length_ - 1, rows = begins.size() * scored, step = candidate.block_rows(), vocab = candidate.vocabulary();
-        std::vector<double> sums(begins.size(), 0.0), reference_sums(begins.size(), 0.0);
-        for (std::size_t at = 0; at < rows; at += step) {
-            const std::size_t count = std::min(step, rows - at);
-            TENPAK_ASSIGN(const auto logits, candidate.logits(at, count));
+    /// Window `index`, which both runners have been fed with.
+    Status score(std::size_t index, WindowRunner& candidate, WindowRunner* reference) {
+        const Window& w = plan_.windows[index];
+        const std::size_t step = candidate.block_rows(), vocab = candidate.vocabulary();
+        double sum = 0, reference_sum = 0, kl = 0;
+        for (std::size_t at = 0; at < w.scored(); at += step) {
+            const std::size_t count = std::min<std::size_t>(step, w.scored() - at);
+            const auto targets = text_.subspan(w.begin + w.first + at, count);
+            for (const model::Token t : targets) {
+                if (static_cast<std::size_t>(t) >= vocab) return make_error(ErrorCode::kInvalidArgument, "token " + std::to_string(t) + " is outside the model's vocabulary");
+            }
+            TENPAK_ASSIGN(const auto logits, candidate.logits(index, at, count));
             std::span<const float> other;
             if (reference != nullptr) {
-                TENPAK_ASSIGN(other, reference->logits(at, count));
+                TENPAK_ASSIGN(other, reference->logits(index, at, count));
             }
-            for (std::size_t r = 0; r < count; ++r) {
-                const std::size_t window = (at + r) / scored, position = (at + r) % scored;
-                const auto target = static_cast<std::size_t>(text_[begins[window] + position + 1]);
-                if (target >= vocab) return make_error(ErrorCode::kInvalidArgument, "token " + std::to_string(target) + " is outside the model's vocabulary");
-                const auto row = logits.subspan(r * vocab, vocab);
-                const double total = log_total(row);
-                sums[window] += total - static_cast<double>(row[target]);
-                if (reference == nullptr) continue;
-                const auto ref = other.subspan(r * vocab, vocab);
-                const double ref_total = log_total(ref);
-                reference_sums[window] += ref_total - static_cast<double>(ref[target]);
-                add_agreement(row, total, ref, ref_total);
+            TENPAK_RETURN_IF_ERROR(take_kept(count));
+            scores_.assign(count, {});
+            made_.resize(others_.keep != nullptr ? count : 0);
+            pool_.parallel_for(count, [&](std::size_t r, unsigned) { score_row(r, logits.subspan(r * vocab, vocab), other.empty() ? other : other.subspan(r * vocab, vocab), targets[r]); });
+            for (const ReferenceRow& row : made_) TENPAK_RETURN_IF_ERROR(others_.keep->add(row));
+            for (const RowScore& s : scores_) {
+                sum += s.nll;
+                reference_sum += s.reference_nll;
+                kl += s.kl;
+                same_top_ += s.same_top ? 1 : 0;
             }
         }
-        for (const double s : sums) means_.push_back(s / static_cast<double>(scored));
-        for (const double s : reference_sums) reference_means_.push_back(s / static_cast<double>(scored));
+        const double n = w.scored();
+        total_ += sum;
+        reference_total_ += reference_sum;
+        kl_total_ += kl;
+        means_.push_back(sum / n);
+        reference_means_.push_back(reference_sum / n);
+        kl_means_.push_back(kl / n);
         return {};
     }
 
     PerplexityResult result(bool of_reference) const {
         PerplexityResult r;
-        r.context = length_;
-        r.convention = "windows-" + std::to_string(length_);
+        r.context = plan_.context;
+        r.convention = plan_.convention;
         r.window_nll = of_reference ? reference_means_ : means_;
         r.windows = static_cast<std::uint32_t>(r.window_nll.size());
-        r.tokens = std::uint64_t{r.windows} * (length_ - 1);
-        const MeanError mean = mean_and_error(r.window_nll);
-        r.nll = mean.mean;
+        r.tokens = plan_.scored();
+        r.nll = (of_reference ? reference_total_ : total_) / static_cast<double>(r.tokens);
         r.perplexity = std::exp(r.nll);
-        r.standard_error = r.perplexity * mean.standard_error;  // delta method
+        r.standard_error = r.perplexity * mean_and_error(r.window_nll).standard_error;  // delta method
         return r;
     }
     Agreement agreement() const {
-        const auto n = static_cast<double>(rows_);
-        return rows_ == 0 ? Agreement{} : Agreement{divergence_ / n, static_cast<double>(same_top_) / n};
+        if (others_.model == nullptr && others_.kept == nullptr) return {};
+        const auto n = static_cast<double>(plan_.scored());
+        return {kl_total_ / n, mean_and_error(kl_means_).standard_error, static_cast<double>(same_top_) / n, others_.kept != nullptr ? others_.kept->header().top_k : 0};
     }
 
    private:
-    void add_agreement(std::span<const float> row, double total, std::span<const float> ref, double ref_total) {
-        double kl = 0;
-        std::size_t top = 0, ref_top = 0;
-        for (std::size_t v = 0; v < row.size(); ++v) {
-            const double lp_ref = static_cast<double>(ref[v]) - ref_total, lp = static_cast<double>(row[v]) - total;
-            kl += static_cast<double>(std::exp(static_cast<float>(lp_ref))) * (lp_ref - lp);
-            top = row[v] > row[top] ? v : top;
-            ref_top = ref[v] > ref[ref_top] ? v : ref_top;
+    Status take_kept(std::size_t count) {
+        kept_.clear();
+        for (std::size_t r = 0; others_.kept != nullptr && r < count; ++r) {
+            TENPAK_ASSIGN(ReferenceRow row, others_.kept->next());
+            kept_.push_back(std::move(row));
         }
-        divergence_ += kl;
-        same_top_ += top == ref_top ? 1 : 0;
-        ++rows_;
+        return {};
+    }
+
+    void score_row(std::size_t r, std::span<const float> row, std::span<const float> ref, model::Token target) {
+        const double total = log_sum_exp(row.data(), row.size());
+        const auto t = static_cast<std::size_t>(target);
+        RowScore& s = scores_[r];
+        s.nll = total - static_cast<double>(row[t]);
+        if (!made_.empty()) made_[r] = reference_row(row, total, t, top_k_);
+        if (!kept_.empty()) {
+            s.reference_nll = -static_cast<double>(kept_[r].target);
+            s.kl = kl_from_row(kept_[r], row, total);
+            s.same_top = argmax(row.data(), row.size()) == kept_[r].likely.front().token;
+        } else if (!ref.empty()) {
+            const double ref_total = log_sum_exp(ref.data(), ref.size());
+            s.reference_nll = ref_total - static_cast<double>(ref[t]);
+            s.kl = kl_divergence(ref.data(), ref_total, row.data(), total, row.size());
+            s.same_top = argmax(row.data(), row.size()) == argmax(ref.data(), ref.size());
+        }
     }
 
     std::span<const model::Token> text_;
-    std::uint32_t length_;
-    std::vector<double> means_, reference_means_;
-    double divergence_ = 0;
-    std::uint64_t same_top_ = 0, rows_ = 0;
+    const WindowPlan& plan_;
+    const Others& others_;
+    std::uint32_t top_k_;
+    ThreadPool pool_;
+    std::vector<RowScore> scores_;
+    std::vector<ReferenceRow> kept_, made_;
+    std::vector<double> means_, reference_means_, kl_means_;
+    double total_ = 0, reference_total_ = 0, kl_total_ = 0;
+    std::uint64_t same_top_ = 0;
 };
 
-Result<Comparison> run(model::Transformer& model, model::Transformer* reference, std::span<const model::Token> text, const PerplexityOptions& options, const JobContext& ctx) {
+/// The plan of `model`, which must also fit `reference`, whose limit a context of 0 respects too.
+Result<WindowPlan> plan_for(const model::Transformer& model, const model::Transformer* reference, std::size_t tokens, const PerplexityOptions& options) {
+    std::uint32_t most = model.config().max_positions;
+    if (reference != nullptr) {
+        if (reference->config().vocab != model.config().vocab) {
+            return make_error(ErrorCode::kMismatch, "a vocabulary of " + std::to_string(model.config().vocab) + " cannot be compared with the reference's " + std::to_string(reference->config().vocab));
+        }
+        most = std::min(most, reference->config().max_positions);
+    }
+    return plan_windows(tokens, most, options);
+}
+
+Result<Comparison> run(model::Transformer& model, const Others& others, std::span<const model::Token> text, const WindowPlan& plan, const JobContext& ctx) {
     const auto start = std::chrono::steady_clock::now();
+    model.set_stop(ctx.stop);
+    if (others.model != nullptr) others.model->set_stop(ctx.stop);
+    WindowRunner runner(model, text, plan);
+    std::optional<WindowRunner> other;
+    if (others.model != nullptr) other.emplace(*others.model, text, plan);
+    Scorer scorer(text, plan, others, kDefaultTopK);
+    for (std::size_t at = 0; at < plan.windows.size();) {
+        TENPAK_RETURN_IF_ERROR(ctx.check());
+        ctx.report({"perplexity", at, plan.windows.size(), "windows", {}});
+        const std::size_t count = runner.batch_from(at);
+        TENPAK_RETURN_IF_ERROR(runner.start(at, count));
+        if (other) TENPAK_RETURN_IF_ERROR(other->start(at, count));
+        for (std::size_t i = 0; i < count; ++i, ++at) TENPAK_RETURN_IF_ERROR(scorer.score(at, runner, other ? &*other : nullptr));
+    }
+    ctx.report({"perplexity", plan.windows.size(), plan.windows.size(), "windows", {}});
+    Comparison c{scorer.result(false), scorer.result(true), scorer.agreement(), {}};
+    c.candidate.seconds = c.reference.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (!std::isfinite(c.candidate.perplexity)) return make_error(ErrorCode::kNumeric, "the perplexity is not a finite number");
+    return c;
+}
+
+/// The paired difference of the whole text: windows of unequal length weigh by their tokens, the spread stays as it is.
+Result<PairedDelta> delta_of(const Comparison& c) {
+    TENPAK_ASSIGN(const PairedDelta d, paired_delta(c.candidate, c.reference));
+    const double shift = (c.candidate.nll - c.reference.nll) - std::log1p(d.percent / 100);
+    const auto moved = [&](double percent) { return 100 * std::expm1(std::log1p(percent / 100) + shift); };
+    return PairedDelta{moved(d.percent), moved(d.low), moved(d.high)};
+}
+
+template <class Body>
+auto guarded(const Body& body) -> decltype(body()) {
     try {
-        PerplexityOptions both = options;
-        if (reference != nullptr) {
-            if (reference->config().vocab != model.config().vocab) {
-                return make_error(ErrorCode::kMismatch, "a vocabulary of " + std::to_string(model.config().vocab) + " cannot be compared with the reference's " + std::to_string(reference->config().vocab));
-            }
-            if (both.context == 0) both.context = std::min({kDefaultContext, model.config().max_positions, reference->config().max_positions});
-            const auto fits = cut(reference->config(), text.size(), both);
-            if (!fits.ok()) return fits.error();
-            reference->set_stop(ctx.stop);
-        }
-        TENPAK_ASSIGN(const Windows windows, cut(model.config(), text.size(), both));
-        model.set_stop(ctx.stop);
-        WindowRunner runner(model, text, windows.length);
-        std::optional<WindowRunner> other;
-        if (reference != nullptr) other.emplace(*reference, text, windows.length);
-        Scorer scorer(text, windows.length);
-        for (std::size_t at = 0; at < windows.begins.size(); at += runner.batch()) {
-            TENPAK_RETURN_IF_ERROR(ctx.check());
-            ctx.report({"perplexity", at, windows.begins.size(), "windows", {}});
-            const std::size_t count = std::min(runner.batch(), windows.begins.size() - at);
-            TENPAK_RETURN_IF_ERROR(scorer.score(std::span(windows.begins).subspan(at, count), runner, other ? &*other : nullptr));
-        }
-        ctx.report({"perplexity", windows.begins.size(), windows.begins.size(), "windows", {}});
-        Comparison c{scorer.result(false), scorer.result(true), scorer.agreement(), {}};
-        c.candidate.seconds = c.reference.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        if (!std::isfinite(c.candidate.perplexity)) return make_error(ErrorCode::kNumeric, "the perplexity is not a finite number");
-        return c;
+        return body();
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "not enough memory to measure perplexity", {}, "Use a smaller context");
     }
@@ -199,15 +185,49 @@ Result<Comparison> run(model::Transformer& model, model::Transformer* reference,
 }  // namespace
 
 Result<PerplexityResult> perplexity(model::Transformer& model, std::span<const model::Token> text, const PerplexityOptions& options, const JobContext& ctx) {
-    TENPAK_ASSIGN(Comparison c, run(model, nullptr, text, options, ctx));
-    return std::move(c.candidate);
+    return guarded([&]() -> Result<PerplexityResult> {
+        TENPAK_ASSIGN(const WindowPlan plan, plan_for(model, nullptr, text.size(), options));
+        TENPAK_ASSIGN(Comparison c, run(model, {}, text, plan, ctx));
+        return std::move(c.candidate);
+    });
+}
+
+Result<PerplexityResult> perplexity_and_keep(model::Transformer& model, std::span<const model::Token> text, const PerplexityOptions& options, const fs::path& path,
+                                             const std::string& name, const JobContext& ctx) {
+    return guarded([&]() -> Result<PerplexityResult> {
+        TENPAK_ASSIGN(const WindowPlan plan, plan_for(model, nullptr, text.size(), options));
+        TENPAK_ASSIGN(ReferenceWriter writer, ReferenceWriter::create(path, reference_header(plan, text, model.config().vocab, name)));
+        Others others;
+        others.keep = &writer;
+        TENPAK_ASSIGN(Comparison c, run(model, others, text, plan, ctx));
+        TENPAK_RETURN_IF_ERROR(writer.commit());
+        return std::move(c.candidate);
+    });
 }
 
 Result<Comparison> compare(model::Transformer& candidate, model::Transformer& reference, std::span<const model::Token> text, const PerplexityOptions& options,
                            const JobContext& ctx) {
-    TENPAK_ASSIGN(Comparison c, run(candidate, &reference, text, options, ctx));
-    TENPAK_ASSIGN(c.delta, paired_delta(c.candidate, c.reference));
-    return c;
+    return guarded([&]() -> Result<Comparison> {
+        TENPAK_ASSIGN(const WindowPlan plan, plan_for(candidate, &reference, text.size(), options));
+        Others others;
+        others.model = &reference;
+        TENPAK_ASSIGN(Comparison c, run(candidate, others, text, plan, ctx));
+        TENPAK_ASSIGN(c.delta, delta_of(c));
+        return c;
+    });
+}
+
+Result<Comparison> compare(model::Transformer& candidate, ReferenceReader& reference, std::span<const model::Token> text, const PerplexityOptions& options,
+                           const JobContext& ctx) {
+    return guarded([&]() -> Result<Comparison> {
+        TENPAK_ASSIGN(const WindowPlan plan, plan_for(candidate, nullptr, text.size(), options));
+        TENPAK_RETURN_IF_ERROR(reference.check_same(reference_header(plan, text, candidate.config().vocab, {})));
+        Others others;
+        others.kept = &reference;
+        TENPAK_ASSIGN(Comparison c, run(candidate, others, text, plan, ctx));
+        TENPAK_ASSIGN(c.delta, delta_of(c));
+        return c;
+    });
 }
 
 Result<PairedDelta> paired_delta(const PerplexityResult& candidate, const PerplexityResult& reference) {

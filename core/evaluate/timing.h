@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/base/job_context.h"
+#include "core/evaluate/contention.h"
 #include "core/model/transformer.h"
 
 namespace tenpak::evaluate {
@@ -21,17 +22,24 @@ struct BatchTiming {
     std::uint64_t samples = 0;      ///< decode steps measured; p99 is claimed from 300 on
     double decode_tps = 0;          ///< generated tokens per second, all sequences together
     double variation = 0;           ///< coefficient of variation of the rounds' throughput
+    std::uint32_t runs = 1;         ///< how often it was measured until it was quiet enough; the quietest run counts
+    Contention contention;          ///< of that run
+    bool noisy = false;             ///< still too noisy to rank by: variation above kNoisy, or neighbours took CPU time
 };
+/// Coefficient of variation above which a run is repeated, and at last flagged.
+inline constexpr double kNoisy = 0.10;
 struct TimingOptions {
     std::uint32_t prompt = 128, generate = 0;  ///< generate 0: as many steps as `samples` asks, in rounds
     std::vector<std::uint32_t> batches = {1};
     std::uint64_t samples = 300;
+    std::uint32_t most_runs = 3;  ///< of a batch size that is too noisy
     double max_seconds = 0;  ///< 0: no limit. With a limit fewer samples may result: say so (BatchTiming::samples)
 };
 struct TimingResult {
     double time_to_first_token_ms = 0, prefill_tps = 0;
     std::vector<BatchTiming> batches;
     std::uint64_t memory_bytes = 0;     ///< weights + KV cache + workspace of this model
+    std::uint64_t resident_bytes = 0;   ///< of the whole process at the end, as the system counts; 0: not known
     double bandwidth_fraction = 0;      ///< weight bytes x decode steps/s over the read bandwidth measured beside it
     double read_bandwidth = 0;          ///< bytes/s, multi-stream, measured in this run
     std::string backend, device;

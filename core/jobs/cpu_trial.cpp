@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // One candidate measured on the CPU, inside the worker process.
+#include <unistd.h>
+
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "core/base/file.h"
 #include "core/compute/cpu/cpu_backend.h"
+#include "core/evaluate/ab_timing.h"
+#include "core/evaluate/multiple_choice.h"
 #include "core/evaluate/perplexity.h"
 #include "core/evaluate/timing.h"
 #include "core/jobs/model_opener.h"
@@ -68,6 +73,10 @@ void take(optimizer::Metrics& m, const evaluate::TimingResult& r) {
             p.p99_ms = optimizer::kUnknown;
             m.notes.push_back("batch " + std::to_string(b.batch) + ": " + std::to_string(b.samples) + " samples in the time given, too few for a p99");
         }
+        if (b.noisy) {
+            m.noisy = true;
+            m.notes.push_back("batch " + std::to_string(b.batch) + ": noisy even in the quietest of " + std::to_string(b.runs) + " runs");
+        }
         m.batches.push_back(p);
     }
     std::sort(m.batches.begin(), m.batches.end(), [](const auto& a, const auto& b) { return a.batch < b.batch; });
@@ -77,79 +86,188 @@ void take(optimizer::Metrics& m, const evaluate::TimingResult& r) {
     m.memory_bytes = r.memory_bytes;
 }
 
+/// Memory that a second model may take for a comparison beside the first: half of what is free now.
+bool fits_beside(std::uint64_t bytes) {
+    const auto free_pages = ::sysconf(_SC_AVPHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);
+    return free_pages > 0 && page > 0 && bytes < static_cast<std::uint64_t>(free_pages) * static_cast<std::uint64_t>(page) / 2;
+}
+
+class CpuTrial {
+   public:
+    CpuTrial(const StartMessage& start, WorkerSession& session) : start_(start), spec_(start.spec), session_(session), ctx_(session.context()) {}
+
+    Result<optimizer::Trial> run() {
+        session_.report("load", 0);
+        TENPAK_ASSIGN(const quant::Candidate candidate, quant::find_candidate(start_.candidate));
+        TENPAK_ASSIGN(source_, open_sweep_model(spec_.model_path, spec_.base_path));
+        TENPAK_ASSIGN(tokenizer_, model::load_tokenizer(*source_));
+        backend_ = compute::make_cpu_backend();
+        trial_.id = trial_.candidate = start_.candidate;
+        trial_.status = optimizer::TrialStatus::kDone;
+        baseline_ = candidate.method == quant::Method::kNone;
+        TENPAK_ASSIGN(text_, tokens_of(*tokenizer_, spec_.text_path));
+        if (!baseline_) TENPAK_RETURN_IF_ERROR(ensure_reference());
+        TENPAK_RETURN_IF_ERROR(load(candidate));
+        TENPAK_RETURN_IF_ERROR(measure_text());
+        TENPAK_RETURN_IF_ERROR(measure_tasks());
+        TENPAK_RETURN_IF_ERROR(measure_timing());
+        if (!baseline_) TENPAK_RETURN_IF_ERROR(compare_with_fp16());
+        return std::move(trial_);
+    }
+
+   private:
+    evaluate::PerplexityOptions perplexity_options() const {
+        evaluate::PerplexityOptions options;
+        options.context = spec_.context;
+        options.max_windows = spec_.eval_samples;
+        return options;
+    }
+
+    /// fp16's trial leaves its predictions; where its result was known already, they are made here.
+    Status ensure_reference() {
+        std::error_code ec;
+        if (start_.reference.empty() || evaluate::ReferenceReader::open(start_.reference).ok()) return {};
+        std::filesystem::remove(start_.reference, ec);
+        TENPAK_ASSIGN(const auto fp16, model::Transformer::load(source_, {}, *backend_, {}, ctx_));
+        // A full disk, say, is no reason to lose the trial: measure_text() finds no reference and says so.
+        const auto kept = evaluate::perplexity_and_keep(*fp16, text_, perplexity_options(), start_.reference, spec_.model_path, ctx_);
+        return kept.ok() ? Status() : ctx_.check();
+    }
+
+    Status load(const quant::Candidate& candidate) {
+        optimizer::Metrics& m = trial_.metrics;
+        compute::WeightOverrides overrides;
+        if (baseline_) {
+            m.stored_bytes = source_->parameters() * 2;
+            m.compression = 1;
+            m.bits_per_weight = 16;
+            m.quantize_seconds = 0;
+        } else {
+            session_.report("quantize", 0);
+            std::vector<model::Token> calibration;
+            if (!spec_.calibration_path.empty()) {
+                TENPAK_ASSIGN(calibration, tokens_of(*tokenizer_, spec_.calibration_path));
+            }
+            TENPAK_ASSIGN(quant::QuantizedModel q, quant::quantize(source_, candidate, calibration, {}, *backend_, ctx_));
+            m.stored_bytes = q.stored_bytes;
+            m.compression = q.stored_bytes > 0 ? static_cast<double>(q.baseline_bytes) / static_cast<double>(q.stored_bytes) : optimizer::kUnknown;
+            m.bits_per_weight = q.bits_per_weight;
+            m.layer_error = layer_errors(q.errors);
+            m.notes = q.notes;
+            m.quantize_seconds = q.seconds;
+            overrides = std::move(q.weights);
+            session_.report("load", 0.5);
+        }
+        TENPAK_ASSIGN(model_, model::Transformer::load(source_, overrides, *backend_, {}, ctx_));
+        m.kernels = model_->kernels();
+        return {};
+    }
+
+    Status measure_text() {
+        session_.report("perplexity", 0);
+        optimizer::Metrics& m = trial_.metrics;
+        if (start_.reference.empty()) {
+            TENPAK_ASSIGN(evaluate::PerplexityResult r, evaluate::perplexity(*model_, text_, perplexity_options(), ctx_));
+            take(m, std::move(r));
+        } else if (baseline_) {
+            TENPAK_ASSIGN(evaluate::PerplexityResult r, evaluate::perplexity_and_keep(*model_, text_, perplexity_options(), start_.reference, spec_.model_path, ctx_));
+            take(m, std::move(r));
+            m.kl_divergence = 0;
+            m.top1_agreement = 1;
+        } else {
+            auto reference = evaluate::ReferenceReader::open(start_.reference);
+            if (!reference.ok()) {  // a full disk, say: no reason to lose the rest
+                m.notes.push_back("divergence from fp16 not measured: " + reference.error().text());
+                TENPAK_ASSIGN(evaluate::PerplexityResult r, evaluate::perplexity(*model_, text_, perplexity_options(), ctx_));
+                take(m, std::move(r));
+                return {};
+            }
+            TENPAK_ASSIGN(evaluate::Comparison c, evaluate::compare(*model_, *reference, text_, perplexity_options(), ctx_));
+            m.kl_divergence = c.agreement.kl_divergence;
+            m.top1_agreement = c.agreement.top1_agreement;
+            take(m, std::move(c.candidate));
+        }
+        return {};
+    }
+
+    Status measure_tasks() {
+        if (spec_.tasks_path.empty()) return {};
+        session_.report("accuracy", 0);
+        TENPAK_ASSIGN(const auto items, evaluate::read_choice_items(spec_.tasks_path));
+        TENPAK_ASSIGN(const auto r, evaluate::task_accuracy(*model_, *tokenizer_, items, {}, ctx_));
+        trial_.metrics.accuracy = r.accuracy;
+        trial_.metrics.accuracy_error = r.standard_error;
+        trial_.metrics.accuracy_items = r.items;
+        return {};
+    }
+
+    Status measure_timing() {
+        session_.report("timing", 0);
+        evaluate::TimingOptions timing;
+        timing.batches = spec_.batches;
+        timing.samples = std::max<std::uint64_t>(spec_.timing_samples, optimizer::kMinP99Samples);
+        timing.max_seconds = spec_.timing_seconds;
+        timing.prompt = prompt_ = prompt_for(model_->config().max_positions);
+        const auto began = std::chrono::steady_clock::now();
+        // Each batch size counts its steps from 0.
+        JobContext timing_ctx = ctx_;
+        std::uint64_t last = 0, batch = 0;
+        timing_ctx.on_progress = [&](const Progress& p) {
+            if (p.done < last) ++batch;
+            last = p.done;
+            const double part = p.total > 0 ? static_cast<double>(p.done) / static_cast<double>(p.total) : 0;
+            session_.report("timing", (static_cast<double>(batch) + part) / static_cast<double>(timing.batches.size()));
+        };
+        TENPAK_ASSIGN(const evaluate::TimingResult r, evaluate::measure_timing(*model_, *backend_, timing, timing_ctx));
+        take(trial_.metrics, r);
+        trial_.metrics.timing_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+        trial_.device = r.device.empty() ? backend_->description() : r.device;
+        return {};
+    }
+
+    /// fp16 and the candidate in turn, so that the ratio of their speeds is of one and the same moment.
+    Status compare_with_fp16() {
+        optimizer::Metrics& m = trial_.metrics;
+        if (!fits_beside(source_->parameters() * 2)) {
+            m.notes.push_back("speed beside fp16 not measured: both do not fit in memory together");
+            return {};
+        }
+        TENPAK_ASSIGN(const auto fp16, model::Transformer::load(source_, {}, *backend_, {}, ctx_));
+        evaluate::AbOptions options;
+        options.prompt = prompt_;
+        options.batch = *std::max_element(spec_.batches.begin(), spec_.batches.end());
+        options.steps = std::min<std::uint32_t>(options.steps, std::max(1u, model_->config().max_positions - prompt_));
+        TENPAK_ASSIGN(const evaluate::AbResult r, evaluate::compare_speed(*fp16, *model_, options, ctx_));
+        m.speed_vs_fp16 = r.ratio;
+        m.speed_vs_fp16_low = r.low;
+        m.speed_vs_fp16_high = r.high;
+        if (r.noisy()) m.notes.push_back("speed beside fp16: " + std::to_string(r.disturbed) + " of " + std::to_string(r.pairs) + " pairs of rounds were disturbed by other processes");
+        return {};
+    }
+
+    static std::uint32_t prompt_for(std::uint32_t positions) {
+        const std::uint32_t usual = evaluate::TimingOptions().prompt;
+        return positions > 0 && usual > positions / 2 ? std::max(1u, positions / 2) : usual;
+    }
+
+    const StartMessage& start_;
+    const SweepSpec& spec_;
+    WorkerSession& session_;
+    JobContext ctx_;
+    std::shared_ptr<const ModelSource> source_;
+    std::shared_ptr<const model::Tokenizer> tokenizer_;
+    std::unique_ptr<compute::Backend> backend_;
+    std::unique_ptr<model::Transformer> model_;  // after backend_: it must be destroyed first
+    std::vector<model::Token> text_;
+    optimizer::Trial trial_;
+    bool baseline_ = false;
+    std::uint32_t prompt_ = 0;
+};
+
 }  // namespace
 
 Result<optimizer::Trial> run_cpu_trial(const StartMessage& start, WorkerSession& session) {
-    const SweepSpec& spec = start.spec;
-    const JobContext ctx = session.context();
-    session.report("load", 0);
-    TENPAK_ASSIGN(const quant::Candidate candidate, quant::find_candidate(start.candidate));
-    TENPAK_ASSIGN(const std::shared_ptr<const ModelSource> source, open_sweep_model(spec.model_path, spec.base_path));
-    TENPAK_ASSIGN(const auto tokenizer, model::load_tokenizer(*source));
-    const auto backend = compute::make_cpu_backend();
-
-    optimizer::Trial trial;
-    trial.id = trial.candidate = start.candidate;
-    trial.status = optimizer::TrialStatus::kDone;
-    optimizer::Metrics& m = trial.metrics;
-    compute::WeightOverrides overrides;
-    if (candidate.method == quant::Method::kNone) {
-        m.stored_bytes = source->parameters() * 2;
-        m.compression = 1;
-        m.bits_per_weight = 16;
-        m.quantize_seconds = 0;
-    } else {
-        session.report("quantize", 0);
-        std::vector<model::Token> calibration;
-        if (!spec.calibration_path.empty()) {
-            TENPAK_ASSIGN(calibration, tokens_of(*tokenizer, spec.calibration_path));
-        }
-        TENPAK_ASSIGN(quant::QuantizedModel q, quant::quantize(source, candidate, calibration, {}, *backend, ctx));
-        m.stored_bytes = q.stored_bytes;
-        m.compression = q.stored_bytes > 0 ? static_cast<double>(q.baseline_bytes) / static_cast<double>(q.stored_bytes) : optimizer::kUnknown;
-        m.bits_per_weight = q.bits_per_weight;
-        m.layer_error = layer_errors(q.errors);
-        m.notes = q.notes;
-        m.quantize_seconds = q.seconds;
-        overrides = std::move(q.weights);
-        session.report("load", 0.5);
-    }
-    TENPAK_ASSIGN(const auto model, model::Transformer::load(source, overrides, *backend, {}, ctx));
-    overrides = {};
-    m.kernels = model->kernels();
-
-    session.report("perplexity", 0);
-    {
-        TENPAK_ASSIGN(const auto text, tokens_of(*tokenizer, spec.text_path));
-        evaluate::PerplexityOptions options;
-        options.context = spec.context;
-        options.max_windows = spec.eval_samples;
-        TENPAK_ASSIGN(evaluate::PerplexityResult r, evaluate::perplexity(*model, text, options, ctx));
-        take(m, std::move(r));
-    }
-
-    session.report("timing", 0);
-    evaluate::TimingOptions timing;
-    timing.batches = spec.batches;
-    timing.samples = std::max<std::uint64_t>(spec.timing_samples, optimizer::kMinP99Samples);
-    timing.max_seconds = spec.timing_seconds;
-    const std::uint32_t positions = model->config().max_positions;
-    if (positions > 0 && timing.prompt > positions / 2) timing.prompt = std::max(1u, positions / 2);
-    const auto began = std::chrono::steady_clock::now();
-    // Each batch size counts its steps from 0.
-    JobContext timing_ctx = ctx;
-    std::uint64_t last = 0, batch = 0;
-    timing_ctx.on_progress = [&](const Progress& p) {
-        if (p.done < last) ++batch;
-        last = p.done;
-        const double part = p.total > 0 ? static_cast<double>(p.done) / static_cast<double>(p.total) : 0;
-        session.report("timing", (static_cast<double>(batch) + part) / static_cast<double>(timing.batches.size()));
-    };
-    TENPAK_ASSIGN(const evaluate::TimingResult r, evaluate::measure_timing(*model, *backend, timing, timing_ctx));
-    take(m, r);
-    m.timing_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-    trial.device = r.device.empty() ? backend->description() : r.device;
-    return trial;
+    return CpuTrial(start, session).run();
 }
 
 }  // namespace tenpak::jobs

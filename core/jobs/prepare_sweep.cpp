@@ -6,6 +6,7 @@
 #include "core/base/json.h"
 #include "core/base/thread_pool.h"
 #include "core/compute/cpu/cpu_backend.h"
+#include "core/evaluate/multiple_choice.h"
 #include "core/jobs/model_opener.h"
 #include "core/jobs/sweep.h"
 #include "core/model/config.h"
@@ -69,6 +70,13 @@ Status find_texts(SweepSpec& spec, bool calibrates) {
         spec.text_path = found->string();
     }
     TENPAK_ASSIGN(spec.text_path, absolute_file(spec.text_path, "--text"));
+    const std::string stem = (model.extension() == ".tnpk" ? model.stem() : model.filename()).string();
+    if (spec.tasks_path.empty()) {
+        if (const auto found = bundled_text(model, {stem + ".jsonl", "tasks.jsonl"})) spec.tasks_path = found->string();
+    }
+    if (!spec.tasks_path.empty()) {
+        TENPAK_ASSIGN(spec.tasks_path, absolute_file(spec.tasks_path, "--tasks"));
+    }
     if (spec.calibration_path.empty()) {
         const auto found = bundled_text(model, {"calibration.txt"});
         if (!found && calibrates) {
@@ -158,6 +166,11 @@ Result<SweepSpec> prepare_sweep(SweepSpec spec) {
         if (digests.size() == 2 && digests[0] == digests[1]) {
             return make_error(ErrorCode::kInvalidArgument, "evaluation and calibration text are the same, which would flatter the result", spec.text_path,
                               "Name two different texts with --text and --calibration");
+        }
+        if (!spec.tasks_path.empty()) {
+            TENPAK_ASSIGN(const std::string items, read_text_file(spec.tasks_path, kMaxText));
+            TENPAK_RETURN_IF_ERROR(evaluate::parse_choice_items(items, spec.tasks_path));
+            digests.push_back(sha256(as_bytes(items)));
         }
         TENPAK_ASSIGN(spec.model_fingerprint, fingerprint(*model, spec, digests));
         const compute::CpuFeatures& cpu = compute::cpu_features();

@@ -20,6 +20,7 @@ struct SweepSpec {
     std::string base_path;         ///< absolute; of a model that is a delta (model_opener.h), else empty
     std::string text_path;         ///< evaluation text, absolute
     std::string calibration_path;  ///< never the same text as text_path: kInvalidArgument
+    std::string tasks_path;        ///< multiple-choice items (evaluate/multiple_choice.h), absolute; empty: none
     std::vector<std::string> candidates;  ///< fp16 is always measured, first
     std::uint32_t eval_samples = 0, context = 0;
     std::vector<std::uint32_t> batches = {1, 2, 4, 8};
@@ -43,11 +44,16 @@ struct SweepOptions {
     double heartbeat_timeout_s = 30;
     double trial_timeout_s = 0;            ///< 0: none
     bool fresh = false;                    ///< measure anew what other jobs have measured
+    /// Where fp16's predictions are kept while the sweep runs, so that each candidate's divergence from them is measured;
+    /// empty: it is not.
+    std::filesystem::path reference_directory;
+    std::filesystem::path reference_file;  ///< set by run_sweep
 };
 
 /// Fills what is left open and checks all inputs: the model opens, its architecture is known, the texts have tokens and
 /// are not the same file or content. Where the spec names no text, the model's own is taken: `text/` inside the model's
-/// folder or beside it, there NAME.txt for a model folder NAME, else base.txt; calibration: calibration.txt there.
+/// folder or beside it, there NAME.txt for a model folder NAME, else base.txt; calibration: calibration.txt there; items:
+/// NAME.jsonl, else tasks.jsonl.
 /// candidates: fp16 is put first. eval_samples and context 0 become the defaults. Fills model_fingerprint and device.
 Result<SweepSpec> prepare_sweep(SweepSpec spec);
 

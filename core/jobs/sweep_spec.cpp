@@ -17,6 +17,7 @@ Json to_json(const SweepSpec& s) {
             {"eval_samples", s.eval_samples}, {"context", s.context}, {"batches", s.batches}, {"timing_samples", s.timing_samples},
             {"timing_seconds", s.timing_seconds}, {"backend", s.backend}, {"model_fingerprint", s.model_fingerprint}, {"device", s.device}};
     if (!s.base_path.empty()) j["base"] = s.base_path;
+    if (!s.tasks_path.empty()) j["tasks"] = s.tasks_path;
     return j;
 }
 
@@ -30,6 +31,9 @@ Result<SweepSpec> sweep_spec_from_json(const std::string& json, const std::strin
     TENPAK_ASSIGN(s.model_path, json_get<std::string>(j, "model", where));
     if (j.contains("base")) {
         TENPAK_ASSIGN(s.base_path, json_get<std::string>(j, "base", where));
+    }
+    if (j.contains("tasks")) {
+        TENPAK_ASSIGN(s.tasks_path, json_get<std::string>(j, "tasks", where));
     }
     TENPAK_ASSIGN(s.text_path, json_get<std::string>(j, "text", where));
     TENPAK_ASSIGN(s.calibration_path, json_get<std::string>(j, "calibration", where));

@@ -37,6 +37,12 @@ class Reader {
         else if (v->is_number()) out = v->get<double>();
         else bad(key, "must be a number or null");
     }
+    void get(const char* key, bool& out) {
+        const Json* v = find(key);
+        if (v == nullptr) return;
+        if (v->is_boolean()) out = v->get<bool>();
+        else bad(key, "must be true or false");
+    }
     void get(const char* key, std::uint64_t& out) {
         const Json* v = find(key);
         if (v == nullptr) return;
@@ -120,7 +126,9 @@ Json metrics_json(const Metrics& m) {
             {"top1_agreement", number(m.top1_agreement)}, {"eval_tokens", m.eval_tokens}, {"eval_windows", m.eval_windows},
             {"eval_context", m.eval_context}, {"convention", m.convention}, {"batches", std::move(batches)},
             {"time_to_first_token_ms", number(m.time_to_first_token_ms)}, {"prefill_tps", number(m.prefill_tps)},
-            {"bandwidth_fraction", number(m.bandwidth_fraction)}, {"accuracy", number(m.accuracy)}, {"memory_bytes", m.memory_bytes},
+            {"bandwidth_fraction", number(m.bandwidth_fraction)}, {"accuracy", number(m.accuracy)}, {"accuracy_error", number(m.accuracy_error)}, {"accuracy_items", m.accuracy_items},
+            {"speed_vs_fp16", number(m.speed_vs_fp16)}, {"speed_vs_fp16_low", number(m.speed_vs_fp16_low)}, {"speed_vs_fp16_high", number(m.speed_vs_fp16_high)},
+            {"noisy", m.noisy}, {"memory_bytes", m.memory_bytes},
             {"stored_bytes", m.stored_bytes}, {"compression", number(m.compression)}, {"bits_per_weight", number(m.bits_per_weight)},
             {"layer_error", numbers(m.layer_error)}, {"window_nll", numbers(m.window_nll)}, {"notes", m.notes}, {"kernels", m.kernels},
             {"quantize_seconds", number(m.quantize_seconds)}, {"evaluate_seconds", number(m.evaluate_seconds)},
@@ -143,6 +151,12 @@ Status read_metrics(const Json& j, const std::string& where, Metrics& m) {
     r.get("prefill_tps", m.prefill_tps);
     r.get("bandwidth_fraction", m.bandwidth_fraction);
     r.get("accuracy", m.accuracy);
+    r.get("accuracy_error", m.accuracy_error);
+    r.get("accuracy_items", m.accuracy_items);
+    r.get("speed_vs_fp16", m.speed_vs_fp16);
+    r.get("speed_vs_fp16_low", m.speed_vs_fp16_low);
+    r.get("speed_vs_fp16_high", m.speed_vs_fp16_high);
+    r.get("noisy", m.noisy);
     r.get("memory_bytes", m.memory_bytes);
     r.get("stored_bytes", m.stored_bytes);
     r.get("compression", m.compression);

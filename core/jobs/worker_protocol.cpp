@@ -25,7 +25,7 @@ Result<int> protocol_of(const Json& j) {
 }  // namespace
 
 std::string start_message(const StartMessage& m) {
-    return canonical_json({{"type", "start"}, {"protocol", m.protocol}, {"candidate", m.candidate}, {"attempt", m.attempt}, {"spec", sweep_spec_json(m.spec)}});
+    return canonical_json({{"type", "start"}, {"protocol", m.protocol}, {"candidate", m.candidate}, {"attempt", m.attempt}, {"reference", m.reference}, {"spec", sweep_spec_json(m.spec)}});
 }
 
 Result<StartMessage> parse_start(const std::string& line) {
@@ -37,6 +37,9 @@ Result<StartMessage> parse_start(const std::string& line) {
     TENPAK_ASSIGN(m.candidate, json_get<std::string>(j, "candidate", kWhere));
     TENPAK_ASSIGN(const auto attempt, json_get<std::uint64_t>(j, "attempt", kWhere));
     m.attempt = static_cast<unsigned>(std::min<std::uint64_t>(attempt, 1'000'000));
+    if (j.contains("reference")) {
+        TENPAK_ASSIGN(m.reference, json_get<std::string>(j, "reference", kWhere));
+    }
     TENPAK_ASSIGN(const std::string spec, json_get<std::string>(j, "spec", kWhere));
     TENPAK_ASSIGN(m.spec, sweep_spec_from_json(spec, kWhere));
     return m;

@@ -37,7 +37,12 @@ struct Metrics {
     std::string convention;
     std::vector<BatchPoint> batches;           ///< ascending batch
     double time_to_first_token_ms = kUnknown, prefill_tps = kUnknown, bandwidth_fraction = kUnknown;
-    double accuracy = kUnknown;                ///< percent
+    double accuracy = kUnknown, accuracy_error = kUnknown;  ///< percent, and its standard error
+    std::uint32_t accuracy_items = 0;
+    /// Tokens per second over fp16's, both run in turn at the largest batch, and the 95 % interval: unlike two trials'
+    /// throughputs it does not depend on what the machine did between them.
+    double speed_vs_fp16 = kUnknown, speed_vs_fp16_low = kUnknown, speed_vs_fp16_high = kUnknown;
+    bool noisy = false;                        ///< a batch stayed too noisy to rank by, after repeated runs
     std::uint64_t memory_bytes = 0, stored_bytes = 0;  ///< 0: not measured
     double compression = kUnknown;             ///< 16-bit weight bytes over stored bytes
     double bits_per_weight = kUnknown;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/compute/cpu/cpu_backend.h"
 #include "core/evaluate/perplexity.h"
+#include "core/evaluate/softmax.h"
 #include "core/evaluate/statistics.h"
 #include "tests/core/model/tiny_model.h"
 
@@ -130,6 +133,170 @@ TEST(Perplexity, CompareGivesDivergenceAndAgreement) {
     EXPECT_NEAR(c->agreement.kl_divergence, kl / rows, 1e-3 * kl / rows);
     EXPECT_NEAR(c->agreement.top1_agreement, static_cast<double>(same_top) / rows, 1e-12);
     EXPECT_NEAR(c->delta.percent, 100 * (c->candidate.perplexity / c->reference.perplexity - 1), 1e-6);
+}
+
+/// Sum of NLL over targets [from, length) of a window fed alone, in double, and how many.
+double half_window(const Loaded& l, std::vector<model::Token> part, std::size_t from) {
+    const auto logits = l.tiny.logits(part);
+    const std::size_t vocab = l.tiny.shape.vocab;
+    double sum = 0;
+    for (std::size_t t = from; t < part.size(); ++t) {
+        double total = 0;
+        for (std::size_t v = 0; v < vocab; ++v) total += std::exp(logits[(t - 1) * vocab + v]);
+        sum += std::log(total) - logits[(t - 1) * vocab + static_cast<std::size_t>(part[t])];
+    }
+    return sum;
+}
+std::vector<model::Token> slice(const std::vector<model::Token>& text, std::size_t begin, std::size_t end) {
+    return {text.begin() + static_cast<std::ptrdiff_t>(begin), text.begin() + static_cast<std::ptrdiff_t>(end)};
+}
+
+TEST(Perplexity, SecondHalfConventionToTheToken) {
+    Loaded l;
+    const auto text = random_tokens(16 * 4 + 3, l.tiny.shape.vocab, 5);
+    for (const model::Token bos : {-1, 2}) {
+        PerplexityOptions o;
+        o.context = 16;
+        o.convention = Convention::kSecondHalf;
+        o.bos = bos;
+        const auto r = perplexity(*l.model, text, o, {});
+        ASSERT_TRUE(r.ok()) << r.error().text();
+        EXPECT_EQ(r->convention, "second-half-16");
+        EXPECT_EQ(r->tokens, 4u * 7) << "n - n/2 - 1 a window";
+        double sum = 0;
+        for (std::size_t w = 0; w < 4; ++w) {
+            auto part = slice(text, w * 16, w * 16 + 16);
+            if (bos >= 0) part[0] = bos;
+            sum += half_window(l, part, 9);
+        }
+        EXPECT_NEAR(r->nll, sum / 28, 1e-4) << bos;
+    }
+    PerplexityOptions o;
+    o.context = 34;
+    o.convention = Convention::kSecondHalf;
+    EXPECT_EQ(perplexity(*l.model, text, o, {}).error().code, ErrorCode::kInvalidArgument) << "needs two windows";
+}
+
+TEST(Perplexity, StrideConventionToTheToken) {
+    Loaded l;
+    const auto text = random_tokens(50, l.tiny.shape.vocab, 6);
+    PerplexityOptions o;
+    o.context = 16;
+    o.stride = 6;
+    o.convention = Convention::kStride;
+    const auto r = perplexity(*l.model, text, o, {});
+    ASSERT_TRUE(r.ok()) << r.error().text();
+    EXPECT_EQ(r->convention, "stride-6-of-16");
+    EXPECT_EQ(r->tokens, 49u) << "every token but the first, once";
+    double sum = 0;
+    std::size_t scored = 1;
+    for (std::size_t begin = 0; scored < 50; begin += 6) {
+        const std::size_t end = std::min<std::size_t>(begin + 16, 50);
+        sum += half_window(l, slice(text, begin, end), scored - begin);
+        scored = end;
+    }
+    EXPECT_NEAR(r->nll, sum / 49, 1e-4);
+    o.stride = 16;
+    EXPECT_EQ(perplexity(*l.model, text, o, {}).error().code, ErrorCode::kInvalidArgument);
+    o.stride = 6;
+    o.max_windows = 2;
+    EXPECT_EQ(perplexity(*l.model, text, o, {})->windows, 2u);
+    EXPECT_EQ(find_convention("perplexing").error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(Perplexity, KeptReferenceGivesWhatTheModelGives) {
+    Loaded a;
+    const auto text = random_tokens(16 * 5, a.tiny.shape.vocab, 4);
+    TinyModel other = a.tiny;
+    for (float& f : other.tensors.at("model.norm.weight")) f *= 1.25f;
+    other.write(a.dir / "other");
+    auto b = model::Transformer::load(*ModelDirectory::open(a.dir / "other"), {}, *a.backend, {true}, {});
+    ASSERT_TRUE(b.ok());
+    const auto live = compare(**b, *a.model, text, {16, 0}, {});
+    ASSERT_TRUE(live.ok());
+    const auto file = a.dir / "reference.bin";
+    const auto kept = perplexity_and_keep(*a.model, text, {16, 0}, file, "a", {});
+    ASSERT_TRUE(kept.ok()) << kept.error().text();
+    EXPECT_EQ(kept->nll, live->reference.nll);
+    EXPECT_TRUE(is_reference_log(file));
+    EXPECT_FALSE(is_reference_log(a.dir / "m/config.json"));
+    auto reader = ReferenceReader::open(file);
+    ASSERT_TRUE(reader.ok()) << reader.error().text();
+    EXPECT_EQ(reader->header().model, "a");
+    const auto c = compare(**b, *reader, text, {16, 0}, {});
+    ASSERT_TRUE(c.ok()) << c.error().text();
+    EXPECT_EQ(c->agreement.top_k, kDefaultTopK);
+    EXPECT_NEAR(c->delta.percent, live->delta.percent, 1e-6 * live->delta.percent);
+    EXPECT_EQ(c->agreement.top1_agreement, live->agreement.top1_agreement);
+    EXPECT_NEAR(c->agreement.kl_divergence, live->agreement.kl_divergence, 0.03 * live->agreement.kl_divergence);
+    // The same model against itself: nothing.
+    auto again = ReferenceReader::open(file);
+    const auto same = compare(*a.model, *again, text, {16, 0}, {});
+    ASSERT_TRUE(same.ok());
+    EXPECT_NEAR(same->agreement.kl_divergence, 0, 1e-6);
+    EXPECT_EQ(same->agreement.top1_agreement, 1);
+    // Another text, other windows, damage.
+    auto third = ReferenceReader::open(file);
+    EXPECT_EQ(compare(**b, *third, random_tokens(80, a.tiny.shape.vocab, 9), {16, 0}, {}).error().code, ErrorCode::kMismatch);
+    EXPECT_EQ(compare(**b, *third, text, {8, 0}, {}).error().code, ErrorCode::kMismatch);
+    EXPECT_EQ(compare(**b, *third, text, {16, 2}, {}).error().code, ErrorCode::kMismatch);
+    auto bytes = read_file(file);
+    ASSERT_TRUE(bytes.ok());
+    for (std::size_t i = 0; i < bytes->size(); i += 97) {
+        Bytes flipped = *bytes;
+        flipped[i] ^= std::byte{0x10};
+        ASSERT_TRUE(write_file_atomic(file, flipped).ok());
+        EXPECT_FALSE(ReferenceReader::open(file).ok()) << i;
+    }
+    ASSERT_TRUE(write_file_atomic(file, std::span(*bytes).first(bytes->size() / 2)).ok());
+    EXPECT_FALSE(ReferenceReader::open(file).ok());
+}
+
+TEST(ReferenceLog, TheSampledRestIsUnbiased) {
+    // Flat distributions, where the likeliest tokens are the smaller part.
+    const std::size_t vocab = 3000;
+    double exact = 0, estimated = 0, rest = 0;
+    for (std::uint32_t row = 0; row < 400; ++row) {
+        std::mt19937 rng(row);
+        std::normal_distribution<float> normal;
+        std::vector<float> p(vocab), q(vocab);
+        for (std::size_t v = 0; v < vocab; ++v) {
+            p[v] = 1.5f * normal(rng);
+            q[v] = p[v] + 0.3f * normal(rng);
+        }
+        const double tp = log_sum_exp(p.data(), vocab), tq = log_sum_exp(q.data(), vocab);
+        const ReferenceRow r = reference_row(p, tp, 7, kDefaultTopK);
+        ASSERT_EQ(r.likely.size(), kDefaultTopK);
+        ASSERT_EQ(r.sampled.size(), kTailSamples);
+        exact += kl_divergence(p.data(), tp, q.data(), tq, vocab);
+        estimated += kl_from_row(r, q, tq);
+        double top = 0;
+        for (const LikelyToken& t : r.likely) top += std::exp(static_cast<double>(t.log_probability));
+        rest += 1 - top;
+    }
+    EXPECT_GT(rest / 400, 0.6);
+    EXPECT_NEAR(estimated, exact, 0.05 * exact);
+}
+
+TEST(Softmax, SumsOfOddLengths) {
+    for (const std::size_t n : {1u, 5u, 16u, 1000u, 49153u}) {
+        std::vector<float> x(n), y(n);
+        for (std::size_t i = 0; i < n; ++i) {
+            x[i] = static_cast<float>(std::sin(static_cast<double>(i)) * 12 + 80);
+            y[i] = x[i] + 0.25f * static_cast<float>(std::cos(3.0 * static_cast<double>(i)));
+        }
+        const auto exact = [](const std::vector<float>& v) {
+            double s = 0;
+            for (const float f : v) s += std::exp(static_cast<double>(f) - 80);
+            return std::log(s) + 80;
+        };
+        const double tx = exact(x), ty = exact(y);
+        EXPECT_NEAR(log_sum_exp(x.data(), n), tx, 2e-6) << n;
+        double kl = 0;
+        for (std::size_t i = 0; i < n; ++i) kl += std::exp(static_cast<double>(x[i]) - tx) * ((static_cast<double>(x[i]) - tx) - (static_cast<double>(y[i]) - ty));
+        EXPECT_NEAR(kl_divergence(x.data(), tx, y.data(), ty, n), kl, 1e-4 * kl + 1e-6) << n;
+        EXPECT_EQ(argmax(x.data(), n), static_cast<std::size_t>(std::max_element(x.begin(), x.end()) - x.begin())) << n;
+    }
 }
 
 TEST(Perplexity, PairedDelta) {

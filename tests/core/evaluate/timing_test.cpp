@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "core/compute/cpu/cpu_backend.h"
+#include "core/evaluate/ab_timing.h"
 #include "core/evaluate/bandwidth.h"
 #include "core/evaluate/timing.h"
 #include "tests/core/model/tiny_model.h"
@@ -86,6 +89,62 @@ TEST(Timing, BadRequests) {
     stop.request_stop();
     EXPECT_EQ(code(o, {stop.get_token(), {}}), ErrorCode::kCancelled);
     EXPECT_EQ(read_bandwidth(1, 16, 1).error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(AbTiming, JudgesByTheIntervalOfTheMedian) {
+    // 12 values: the 3rd and the 10th hold the median with 96.1 %.
+    std::vector<double> v;
+    for (int i = 0; i < 12; ++i) v.push_back(1.01 + 0.01 * ((i * 5) % 12));
+    AbResult r = judge_ratios(v);
+    EXPECT_NEAR(r.low, 1.03, 1e-12);
+    EXPECT_NEAR(r.high, 1.10, 1e-12);
+    EXPECT_NEAR(r.ratio, 1.065, 1e-12);
+    EXPECT_EQ(r.faster, Faster::kB);
+    for (double& x : v) x = 1 / x;
+    EXPECT_EQ(judge_ratios(v).faster, Faster::kA);
+    v = {0.9, 1.1, 0.95, 1.05, 1.0, 1.2, 0.8, 1.0};
+    EXPECT_EQ(judge_ratios(v).faster, Faster::kNeither);
+    EXPECT_EQ(judge_ratios({2, 2, 2, 2, 2}).faster, Faster::kNeither) << "five values hold nothing with 95 %";
+    EXPECT_EQ(judge_ratios({2, 2, 2, 2, 2, 2}).faster, Faster::kB);
+    EXPECT_EQ(judge_ratios({}).pairs, 0u);
+}
+
+TEST(AbTiming, ComparesTwoModels) {
+    Loaded l;
+    AbOptions o;
+    o.prompt = 8;
+    o.steps = 8;
+    o.pairs = 6;
+    o.most_repeated = 2;
+    const auto r = compare_speed(*l.model, *l.model, o, {});
+    ASSERT_TRUE(r.ok()) << r.error().text();
+    EXPECT_EQ(r->pairs, 6u);
+    EXPECT_GT(r->ratio, 0.2);
+    EXPECT_LT(r->ratio, 5);
+    EXPECT_LE(r->low, r->ratio);
+    EXPECT_GE(r->high, r->ratio);
+    EXPECT_LE(r->repeated, 2u);
+    o.steps = 60;
+    EXPECT_EQ(compare_speed(*l.model, *l.model, o, {}).error().code, ErrorCode::kInvalidArgument);
+    o.steps = 8;
+    std::stop_source stop;
+    stop.request_stop();
+    EXPECT_EQ(compare_speed(*l.model, *l.model, o, {stop.get_token(), {}}).error().code, ErrorCode::kCancelled);
+}
+
+TEST(Contention, OwnWorkIsNoContention) {
+    ContentionWatch watch;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+    while (std::chrono::steady_clock::now() < end) {
+    }
+    const Contention c = watch.so_far();
+    ASSERT_TRUE(c.known);
+    EXPECT_GE(c.others, 0);
+    EXPECT_LE(c.total(), 1);
+    watch.restart();
+    EXPECT_FALSE(watch.so_far().known) << "too short to tell";
+    EXPECT_GT(resident_memory().now, 1u << 20);
+    EXPECT_GE(resident_memory().peak, resident_memory().now);
 }
 
 TEST(Timing, Percentiles) {
