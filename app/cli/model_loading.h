@@ -16,7 +16,7 @@ struct RunnableModel {
     std::unique_ptr<compute::Backend> backend;
     std::unique_ptr<model::Transformer> transformer;  ///< after backend: it must be destroyed first
 };
-/// `base`: needed by a .tnpk that holds a delta. `device`: "cpu" or empty.
+/// `base`: needed by a .tnpk that holds a delta. `device`: "cpu" or empty, "cuda", "cuda:N" (in a worker process, run_in_worker.h), refused where the model does not fit it.
 Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads);
 /// The backend for --device; kUnsupported for one that is not built in.
 Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device, unsigned threads);

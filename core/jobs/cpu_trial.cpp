@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One candidate measured on the CPU, inside the worker process.
+// One candidate measured on the CPU or a GPU, inside the worker process.
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,13 +7,14 @@
 #include <cmath>
 
 #include "core/base/file.h"
-#include "core/compute/cpu/cpu_backend.h"
+#include "core/compute/devices.h"
 #include "core/evaluate/ab_timing.h"
 #include "core/evaluate/multiple_choice.h"
 #include "core/evaluate/perplexity.h"
 #include "core/evaluate/timing.h"
 #include "core/jobs/model_opener.h"
 #include "core/jobs/worker_session.h"
+#include "core/model/memory_need.h"
 #include "core/model/tokenizer.h"
 #include "core/model/transformer.h"
 #include "core/quant/quantize.h"
@@ -23,6 +24,7 @@ namespace tenpak::jobs {
 namespace {
 
 constexpr std::uint64_t kMaxText = 1u << 30;
+constexpr std::uint32_t kDecodePositions = 64;  // of a round of timing
 
 Result<std::vector<model::Token>> tokens_of(const model::Tokenizer& tokenizer, const std::string& path) {
     TENPAK_ASSIGN(const std::string text, read_text_file(path, kMaxText));
@@ -92,21 +94,22 @@ bool fits_beside(std::uint64_t bytes) {
     return free_pages > 0 && page > 0 && bytes < static_cast<std::uint64_t>(free_pages) * static_cast<std::uint64_t>(page) / 2;
 }
 
-class CpuTrial {
+class ModelTrial {
    public:
-    CpuTrial(const StartMessage& start, WorkerSession& session) : start_(start), spec_(start.spec), session_(session), ctx_(session.context()) {}
+    ModelTrial(const StartMessage& start, WorkerSession& session) : start_(start), spec_(start.spec), session_(session), ctx_(session.context()) {}
 
     Result<optimizer::Trial> run() {
         session_.report("load", 0);
         TENPAK_ASSIGN(const quant::Candidate candidate, quant::find_candidate(start_.candidate));
         TENPAK_ASSIGN(source_, open_sweep_model(spec_.model_path, spec_.base_path));
         TENPAK_ASSIGN(tokenizer_, model::load_tokenizer(*source_));
-        backend_ = compute::make_cpu_backend();
+        TENPAK_ASSIGN(backend_, compute::make_backend(spec_.backend));
         trial_.id = trial_.candidate = start_.candidate;
         trial_.status = optimizer::TrialStatus::kDone;
         baseline_ = candidate.method == quant::Method::kNone;
         TENPAK_ASSIGN(text_, tokens_of(*tokenizer_, spec_.text_path));
         if (!baseline_) TENPAK_RETURN_IF_ERROR(ensure_reference());
+        TENPAK_RETURN_IF_ERROR(check_memory());
         TENPAK_RETURN_IF_ERROR(load(candidate));
         TENPAK_RETURN_IF_ERROR(measure_text());
         TENPAK_RETURN_IF_ERROR(measure_tasks());
@@ -116,6 +119,20 @@ class CpuTrial {
     }
 
    private:
+    /// Before anything is loaded: whether the device has room for what the trial will hold at once.
+    Status check_memory() const {
+        const compute::DeviceMemory* const device = compute::device_memory(*backend_);
+        if (device == nullptr) return {};
+        TENPAK_ASSIGN(const model::ModelConfig config, model::read_config(*source_));
+        model::MemoryUse use;
+        use.slots = *std::max_element(spec_.batches.begin(), spec_.batches.end());
+        use.positions = prompt_for(config.max_positions) + kDecodePositions;
+        use.batch_tokens = std::max(spec_.context, use.slots * prompt_for(config.max_positions));
+        // Calibration and the comparison run the fp16 model; a candidate beside it only where there is room (fits_beside).
+        use.bits_per_weight = 16;
+        return compute::check_fits(model::memory_need(config, use), device->free_bytes(), device->total_bytes(), backend_->description());
+    }
+
     evaluate::PerplexityOptions perplexity_options() const {
         evaluate::PerplexityOptions options;
         options.context = spec_.context;
@@ -228,7 +245,9 @@ class CpuTrial {
     /// fp16 and the candidate in turn, so that the ratio of their speeds is of one and the same moment.
     Status compare_with_fp16() {
         optimizer::Metrics& m = trial_.metrics;
-        if (!fits_beside(source_->parameters() * 2)) {
+        const std::uint64_t second = source_->parameters() * 2;
+        const compute::DeviceMemory* const device = compute::device_memory(*backend_);
+        if (device == nullptr ? !fits_beside(second) : second + second / 4 > device->free_bytes()) {
             m.notes.push_back("speed beside fp16 not measured: both do not fit in memory together");
             return {};
         }
@@ -266,8 +285,8 @@ class CpuTrial {
 
 }  // namespace
 
-Result<optimizer::Trial> run_cpu_trial(const StartMessage& start, WorkerSession& session) {
-    return CpuTrial(start, session).run();
+Result<optimizer::Trial> run_model_trial(const StartMessage& start, WorkerSession& session) {
+    return ModelTrial(start, session).run();
 }
 
 }  // namespace tenpak::jobs

@@ -64,6 +64,8 @@ TENPAK_HOST_DEVICE void attention_decode_body(const Block& block, const Attentio
     using Lanes = typename Block::Lanes;
     constexpr u32 kStep = 4;  // positions whose keys and values are in flight at once
     constexpr u32 kEntry = kLaneDims * 32 + 2;
+    block.start_successor();
+    block.wait_predecessor();
     const AttentionTask& task = task_of(a, block.z);
     const u32 group = a.heads / a.kv_heads, chunks = (group + kQueries - 1) / kQueries;
     const u32 kv_head = block.y / chunks, first_query = block.y % chunks * kQueries, queries = min_of(kQueries, group - first_query);
@@ -157,6 +159,8 @@ TENPAK_HOST_DEVICE void attention_decode_body(const Block& block, const Attentio
 /// Joins the splits. Grid: (heads, jobs), 128 threads.
 template <class Block>
 TENPAK_HOST_DEVICE void attention_join_body(const Block& block, const AttentionArgs& a) {
+    block.start_successor();
+    block.wait_predecessor();
     const AttentionTask& task = task_of(a, block.y);
     const u32 entry = a.head_dim + 2;
     const float* const from = a.partial + (static_cast<std::size_t>(block.y) * a.heads + block.x) * a.splits * entry;
@@ -186,6 +190,8 @@ TENPAK_HOST_DEVICE void attention_prefill_body(const Block& block, const Attenti
     using Lanes = typename Block::Lanes;
     constexpr u32 kCopies = Lanes::kCopies, kSteps = kDim / 16, kOutTiles = kDim / 8, kScoreTiles = kPrefillPositions / 8;
     constexpr u32 kKeyRow = kDim + 8, kValueRow = kPrefillPositions + 8;  // padded: eight rows fall into different banks
+    block.start_successor();
+    block.wait_predecessor();
     const AttentionTask& task = task_of(a, block.z);
     const u32 group = a.heads / a.kv_heads, rows = task.tokens * group, kv_head = block.y;
     // The blocks with the most positions first: they decide when the kernel ends.

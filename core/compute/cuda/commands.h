@@ -27,8 +27,8 @@ struct tenpak_cuda_weight {
     uint32_t format, n, k;
     uint32_t blocks;       /* quantized: column blocks of 64 */
     uint32_t stride;       /* dense: columns of a row, a multiple of 8 */
-    uint32_t groups;       /* groups of a row; 1 for a scale per row */
-    uint32_t group_blocks; /* column blocks of a group; 0: groups of 32 columns */
+    uint32_t groups;       /* groups of a padded row; 1 for a scale per row */
+    uint32_t group_shift;  /* columns of a group: 32 << group_shift; 31: a scale per row */
     uint32_t reserved;
     const void* codes;
     const uint16_t* scales;   /* fp16, relative to row_scales; place: layout.h scale_place */

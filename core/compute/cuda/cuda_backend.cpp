@@ -17,6 +17,7 @@ constexpr std::size_t kErrorSize = 512;
 constexpr std::size_t kMostCommands = 8192;  // then the list is handed over even if nobody waits for it
 constexpr std::uint32_t kMaxHeadDim = 256;   // plan.h
 constexpr std::size_t kAlignment = 256;
+constexpr std::uint64_t kCopyBytes = 1u << 30;  // beyond every cache
 constexpr std::uint32_t kWholePage = 31;  // log2 of positions: a slot is one page
 
 std::atomic<std::uint64_t> next_serial{1};
@@ -191,8 +192,8 @@ std::uint32_t kind_of(Activation a) {
 
 class Implementation final : public CudaBackend {
    public:
-    Implementation(std::shared_ptr<CudaModule> module, std::shared_ptr<Queue> queue, std::string device)
-        : module_(std::move(module)), queue_(std::move(queue)), device_(std::move(device)) {}
+    Implementation(std::shared_ptr<CudaModule> module, std::shared_ptr<Queue> queue, int index, std::string device)
+        : module_(std::move(module)), queue_(std::move(queue)), index_(index), device_(std::move(device)) {}
     ~Implementation() override { queue_->flush(); }
 
     std::string name() const override { return "cuda"; }
@@ -203,6 +204,23 @@ class Implementation final : public CudaBackend {
         return use.ok() ? use->workspace : 0;
     }
     Result<tenpak_cuda_memory_use> memory() const override { return queue_->memory(); }
+    std::uint64_t peak_bytes() const override {
+        const auto use = memory();
+        return use.ok() ? use->peak : 0;
+    }
+    std::uint64_t free_bytes() const override {
+        const auto use = memory();
+        return use.ok() ? use->free_bytes : 0;
+    }
+    std::uint64_t total_bytes() const override {
+        const auto use = memory();
+        return use.ok() ? use->total_bytes : 0;
+    }
+    double copy_bandwidth() override {
+        if (module_ == nullptr || !queue_->synchronize().ok()) return 0;
+        const auto rate = module_->copy_bandwidth(index_, std::min<std::uint64_t>(kCopyBytes, free_bytes() / 4));
+        return rate.ok() ? *rate : 0;
+    }
 
     float* allocate(std::size_t floats) override {
         auto memory = queue_->allocate(std::uint64_t{floats} * sizeof(float));
@@ -359,6 +377,7 @@ class Implementation final : public CudaBackend {
 
     std::shared_ptr<CudaModule> module_;  // before the queue: it closes its session first
     std::shared_ptr<Queue> queue_;
+    int index_;
     std::string device_;
 };
 
@@ -367,7 +386,7 @@ Result<std::unique_ptr<CudaBackend>> open_session(std::shared_ptr<CudaModule> mo
     std::array<char, kErrorSize> text{};
     if (const int code = functions.open(device, &session, text.data(), text.size()); code != TENPAK_CUDA_OK) return device_error(code, text.data());
     auto queue = std::make_shared<Queue>(functions, session);
-    return std::unique_ptr<CudaBackend>(std::make_unique<Implementation>(std::move(module), std::move(queue), description));
+    return std::unique_ptr<CudaBackend>(std::make_unique<Implementation>(std::move(module), std::move(queue), device, description));
 }
 
 }  // namespace
@@ -377,7 +396,15 @@ Result<std::unique_ptr<CudaBackend>> make_cuda_backend(const tenpak_cuda_compute
 }
 
 Result<std::unique_ptr<CudaBackend>> make_cuda_backend(int device) {
-    TENPAK_ASSIGN(std::shared_ptr<CudaModule> module, CudaModule::open());
+    auto opened = CudaModule::open();
+    if (!opened.ok()) {
+        Error e = opened.error();
+        // Its reason is worded for a program that goes on without; here a GPU was asked for.
+        if (const std::size_t at = e.what.rfind(": running on the CPU"); at != std::string::npos) e.what.resize(at);
+        e.hint = "Use --device cpu";
+        return e;
+    }
+    std::shared_ptr<CudaModule> module = std::move(*opened);
     const auto count = static_cast<int>(module->devices().size());
     if (device < 0 || device >= count) {
         return make_error(ErrorCode::kInvalidArgument, "there is no GPU " + std::to_string(device), {},

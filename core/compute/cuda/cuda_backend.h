@@ -13,10 +13,11 @@
 #include "core/compute/backend.h"
 #include "core/compute/cuda/commands.h"
 #include "core/compute/cuda/loader.h"
+#include "core/compute/devices.h"
 
 namespace tenpak::compute {
 
-class CudaBackend : public Backend {
+class CudaBackend : public Backend, public DeviceMemory {
    public:
     /// What the session holds on the device now, and at most held.
     virtual Result<tenpak_cuda_memory_use> memory() const = 0;

@@ -13,6 +13,12 @@ namespace {
 constexpr const char* kName = "libcublasLt.so." TENPAK_STRING(CUBLAS_VER_MAJOR);
 constexpr std::size_t kMostProducts = 1024;  // shapes whose algorithm is remembered
 
+/// Bytes, a power of two of at most 256.
+std::uint32_t alignment_of(const void* p) {
+    const auto a = reinterpret_cast<std::uintptr_t>(p) | 256u;
+    return static_cast<std::uint32_t>(a & (~a + 1));
+}
+
 }  // namespace
 
 template <class F>
@@ -69,7 +75,7 @@ void DenseLibrary::forget() {
 }
 
 cublasStatus_t DenseLibrary::prepare(const Key& key, std::size_t workspace_bytes, Product& p) {
-    const auto [format, n, k, tokens, w_stride, x_stride] = key;
+    const auto [format, n, k, tokens, w_stride, x_stride, x_alignment, y_alignment] = key;
     const cudaDataType type = format == TENPAK_CUDA_WEIGHT_BF16 ? CUDA_R_16BF : format == TENPAK_CUDA_WEIGHT_FP16 ? CUDA_R_16F : CUDA_R_32F;
     const cublasOperation_t transposed = CUBLAS_OP_T;
     cublasStatus_t s = desc_create_(&p.description, CUBLAS_COMPUTE_32F, CUDA_R_32F);
@@ -81,11 +87,11 @@ cublasStatus_t DenseLibrary::prepare(const Key& key, std::size_t workspace_bytes
     cublasLtMatmulPreference_t preference = nullptr;
     if (s == CUBLAS_STATUS_SUCCESS) s = preference_create_(&preference);
     if (s == CUBLAS_STATUS_SUCCESS) s = preference_set_(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace_bytes, sizeof workspace_bytes);
-    // Activations are floats somewhere in a buffer: only 4-byte alignment is sure.
-    const std::uint32_t y_alignment = 4;
-    if (s == CUBLAS_STATUS_SUCCESS) s = preference_set_(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &y_alignment, sizeof y_alignment);
-    if (s == CUBLAS_STATUS_SUCCESS) s = preference_set_(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &y_alignment, sizeof y_alignment);
-    if (s == CUBLAS_STATUS_SUCCESS && type == CUDA_R_32F) s = preference_set_(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &y_alignment, sizeof y_alignment);
+    // Activations lie anywhere in a buffer.
+    const std::uint32_t x_bytes = x_alignment, y_bytes = y_alignment;
+    if (s == CUBLAS_STATUS_SUCCESS) s = preference_set_(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &x_bytes, sizeof x_bytes);
+    if (s == CUBLAS_STATUS_SUCCESS) s = preference_set_(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &y_bytes, sizeof y_bytes);
+    if (s == CUBLAS_STATUS_SUCCESS) s = preference_set_(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &y_bytes, sizeof y_bytes);
     cublasLtMatmulHeuristicResult_t found{};
     int count = 0;
     if (s == CUBLAS_STATUS_SUCCESS) s = heuristic_(handle_, p.description, p.w, p.x, p.y, p.y, preference, 1, &found, &count);
@@ -97,7 +103,7 @@ cublasStatus_t DenseLibrary::prepare(const Key& key, std::size_t workspace_bytes
 
 cublasStatus_t DenseLibrary::multiply(cudaStream_t stream, std::uint32_t format, std::uint32_t n, std::uint32_t k, std::uint32_t tokens, const void* w,
                                       std::uint32_t w_stride, const void* x, std::uint32_t x_stride, float* y, void* workspace, std::size_t workspace_bytes) {
-    const Key key{format, n, k, tokens, w_stride, x_stride};
+    const Key key{format, n, k, tokens, w_stride, x_stride, alignment_of(x), alignment_of(y)};
     auto at = products_.find(key);
     if (at == products_.end()) {
         if (products_.size() >= kMostProducts) forget();

@@ -31,7 +31,7 @@ class DenseLibrary {
         cublasLtMatrixLayout_t w = nullptr, x = nullptr, y = nullptr;
         cublasLtMatmulAlgo_t algorithm{};
     };
-    using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
+    using Key = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>;
     cublasStatus_t prepare(const Key& key, std::size_t workspace_bytes, Product& out);
     void destroy(Product& p);
     void forget();

@@ -12,20 +12,19 @@ __global__ void __launch_bounds__(kGemmThreads, 1) gemm_kernel(const __grid_cons
 }
 
 template <u32 kFormat, u32 kTokens>
-cudaError_t start_gemm(cudaStream_t stream, const LinearArgs& a, u32 x, u32 y, u32 z) {
+cudaError_t start_gemm(const Stream& stream, const LinearArgs& a, u32 x, u32 y, u32 z) {
     constexpr u32 kBytes = GemmShape<kFormat, kTokens>::kSharedBytes;
     if (const cudaError_t e = allow_shared(gemm_kernel<kFormat, kTokens>, kBytes); e != cudaSuccess) return e;
-    gemm_kernel<kFormat, kTokens><<<dim3(x, y, z), kGemmThreads, kBytes, stream>>>(a);
-    return cudaGetLastError();
+    return start(stream, gemm_kernel<kFormat, kTokens>, dim3(x, y, z), kGemmThreads, kBytes, a);
 }
 template <u32 kFormat>
-cudaError_t start_gemm(cudaStream_t stream, u32 tokens, const LinearArgs& a, u32 x, u32 y, u32 z) {
+cudaError_t start_gemm(const Stream& stream, u32 tokens, const LinearArgs& a, u32 x, u32 y, u32 z) {
     return tokens == 64 ? start_gemm<kFormat, 64>(stream, a, x, y, z) : start_gemm<kFormat, 128>(stream, a, x, y, z);
 }
 
 }  // namespace
 
-cudaError_t launch_gemm(cudaStream_t stream, u32 format, u32 tokens, const LinearArgs& a, u32 x, u32 y, u32 z) {
+cudaError_t launch_gemm(const Stream& stream, u32 format, u32 tokens, const LinearArgs& a, u32 x, u32 y, u32 z) {
     if (format == kFormatInt4) return start_gemm<kFormatInt4>(stream, tokens, a, x, y, z);
     if (format == kFormatInt8Group) return start_gemm<kFormatInt8Group>(stream, tokens, a, x, y, z);
     return start_gemm<kFormatInt8Channel>(stream, tokens, a, x, y, z);

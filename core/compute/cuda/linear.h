@@ -26,7 +26,7 @@ struct LinearPart {
 struct LinearArgs {
     LinearPart parts[kMaxParts];
     u32 count;
-    u32 blocks, groups, group_blocks;
+    u32 blocks, groups, group_shift;
     u32 tokens, token_tiles;
     u32 splits;
     const Word4* x;             ///< tiles of layout.h: [column block][token tile]
@@ -54,10 +54,7 @@ TENPAK_HOST_DEVICE const LinearPart& part_of(const LinearArgs& a, u32 block) {
     return a.parts[p];
 }
 /// The group of a half column block (32 columns).
-TENPAK_HOST_DEVICE u32 group_of(const LinearArgs& a, u32 column_block, u32 half) {
-    if (a.group_blocks == 0) return min_of(column_block * 2 + half, a.groups - 1);  // columns of padding have no group
-    return a.groups == 1 ? 0 : column_block / a.group_blocks;
-}
+TENPAK_HOST_DEVICE u32 group_of(const LinearArgs& a, u32 column_block, u32 half) { return (column_block * 2 + half) >> a.group_shift; }
 TENPAK_HOST_DEVICE u32 zero_pair(const LinearPart& p, u32 place) { return p.zeros == nullptr ? 0x0808u : p.zeros[place]; }
 template <class Sum>
 TENPAK_HOST_DEVICE void store_linear(const LinearArgs& a, const LinearPart& p, u32 row, u32 token, Sum sum) {
@@ -80,18 +77,24 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
     using Lanes = typename Block::Lanes;
     constexpr u32 kRowTiles = kGemvRows / kRowTile;
     constexpr u32 kWide = kFormat == kFormatInt4 ? 1 : 2;      // 16-byte words of a lane and tile
-    constexpr u32 kBatch = kFormat == kFormatInt4 && kTiles < 4 ? 4 : 2;   // column blocks whose weights are in flight at once
+    // Column blocks whose operands are in flight at once: as many as the registers of two blocks a processor hold.
+    constexpr u32 kBatch = kTiles == 4 ? 1 : kTiles == 2 || kFormat != kFormatInt4 ? 2 : 4;
     constexpr u32 kXWide = kFormat == kFormatInt8Channel ? 1 : 2;
     const LinearPart& p = part_of(a, block.x);
     const u32 row_block = block.x - p.first_block, row_tile = row_block * kRowTiles;
     const u32 per_split = (a.blocks + a.splits - 1) / a.splits;
     const u32 begin = min_of(block.y * per_split, a.blocks), end = min_of(begin + per_split, a.blocks);
     u32* const sums = reinterpret_cast<u32*>(block.shared);
+    const Word4* const tiles = p.codes + static_cast<std::size_t>(row_tile) * a.blocks * (kWide * 32);
+    const u32* const tile_scales = p.scales + static_cast<std::size_t>(row_tile) * a.groups * 8;
+    const u16* const tile_zeros = p.zeros == nullptr ? nullptr : p.zeros + static_cast<std::size_t>(row_tile) * a.groups * 8;
 
+    block.start_successor();
     block.each_warp([&](const Lanes& lanes, u32 warp, u32) {
         Sum acc[Lanes::kCopies][kRowTiles][kTiles][4];
         Word4 weights[Lanes::kCopies][kBatch][kRowTiles][kWide];
-        Word4 x[Lanes::kCopies][kTiles][kXWide];
+        Word4 x[Lanes::kCopies][kBatch][kTiles][kXWide];
+        u32 scales[Lanes::kCopies][kBatch][kRowTiles], zeros[Lanes::kCopies][kBatch][kRowTiles];
         u32 fragments[Lanes::kCopies][4];
         float products[Lanes::kCopies][kTiles][4];
         lanes.each([&](u32, u32 i) {
@@ -102,47 +105,54 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
         TENPAK_ROLLED for (u32 first = begin + warp; first < end; first += kGemvWarps * kBatch) {
             lanes.each([&](u32 lane, u32 i) {
                 TENPAK_UNROLL for (u32 b = 0; b < kBatch; ++b) {
-                    const u32 kb = first + b * kGemvWarps;
-                    if (kb < end) {
-                        TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
-                            const Word4* const tile = p.codes + (static_cast<std::size_t>(row_tile + r) * a.blocks + kb) * (kWide * 32) + lane;
-                            TENPAK_UNROLL for (u32 v = 0; v < kWide; ++v) weights[i][b][r][v] = load_stream(tile + v * 32);
+                    const u32 kb = min_of(first + b * kGemvWarps, end - 1);  // behind the end something is loaded, and not used
+                    const u32 group = group_of(a, kb, 0);
+                    TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
+                        TENPAK_UNROLL for (u32 v = 0; v < kWide; ++v) weights[i][b][r][v] = load_stream(tiles + (r * a.blocks + kb) * (kWide * 32) + lane + v * 32);
+                        if constexpr (kFormat != kFormatInt8Channel) {
+                            const u32 place = (r * a.groups + group) * 8 + lane / 4;
+                            scales[i][b][r] = tile_scales[place];
+                            zeros[i][b][r] = kFormat == kFormatInt4 && tile_zeros != nullptr ? tile_zeros[place] : 0x0808u;
                         }
+                    }
+                }
+            });
+            if (first == begin + warp) block.wait_predecessor();  // the first weights are on their way meanwhile
+            lanes.each([&](u32 lane, u32 i) {
+                TENPAK_UNROLL for (u32 b = 0; b < kBatch; ++b) {
+                    const u32 kb = first + b * kGemvWarps;
+                    TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t) {
+                        // Lanes of tokens that are not there load nothing: at one token that is 7 of 8.
+                        const bool there = kb < end && t * kTokenTile + lane / 4 < a.tokens;
+                        TENPAK_UNROLL for (u32 v = 0; v < kXWide; ++v) x[i][b][t][v] = load_where(there, a.x + ((kb * a.token_tiles + t) * kXWide + v) * 32 + lane);
                     }
                 }
             });
             TENPAK_UNROLL for (u32 b = 0; b < kBatch; ++b) {
                 const u32 kb = first + b * kGemvWarps;
                 if (kb >= end) break;
-                lanes.each([&](u32 lane, u32 i) {
-                    TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t) {
-                        const bool there = t * kTokenTile + lane / 4 < a.tokens;
-                        TENPAK_UNROLL for (u32 v = 0; v < kXWide; ++v) {
-                            Word4 word = {{0, 0, 0, 0}};
-                            if (there) word = a.x[((static_cast<std::size_t>(kb) * a.token_tiles + t) * kXWide + v) * 32 + lane];
-                            x[i][t][v] = word;
-                        }
-                    }
-                });
                 if constexpr (kFormat == kFormatInt8Channel) {
                     TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r)
                         TENPAK_UNROLL for (u32 s = 0; s < 2; ++s)
                             TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t)
                                 lanes.mma_s8([&](u32 i) { return acc[i][r][t]; }, [&](u32 i) { return weights[i][b][r][s].w; },
-                                             [&](u32 i) { return x[i][t][0].w + s * 2; });
+                                             [&](u32 i) { return x[i][b][t][0].w + s * 2; });
                 } else {
                     TENPAK_UNROLL for (u32 half = 0; half < 2; ++half) {
-                        const u32 group = group_of(a, kb, half);
                         TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
-                            lanes.each([&](u32, u32 i) {
+                            lanes.each([&](u32 lane, u32 i) {
+                                if (half == 1 && a.group_shift == 0) {  // groups of 32: the second half has its own
+                                    const u32 place = (r * a.groups + group_of(a, kb, 1)) * 8 + lane / 4;
+                                    scales[i][b][r] = tile_scales[place];
+                                    if (kFormat == kFormatInt4 && tile_zeros != nullptr) zeros[i][b][r] = tile_zeros[place];
+                                }
                                 TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t)
                                     TENPAK_UNROLL for (u32 e = 0; e < 4; ++e) products[i][t][e] = 0;
                             });
                             TENPAK_UNROLL for (u32 s = 0; s < 2; ++s) {
-                                lanes.each([&](u32 lane, u32 i) {
+                                lanes.each([&](u32, u32 i) {
                                     if constexpr (kFormat == kFormatInt4) {
-                                        const u32 z = zero_pair(p, ((row_tile + r) * a.groups + group) * 8 + lane / 4);
-                                        const Int4Zero zero[2] = {int4_zero(z & 15u), int4_zero(z >> 8)};
+                                        const Int4Zero zero[2] = {int4_zero(zeros[i][b][r] & 15u), int4_zero(zeros[i][b][r] >> 8)};
                                         int4_to_fp16(weights[i][b][r][0].w[half * 2 + s], zero, fragments[i]);
                                     } else {
                                         int8_to_fp16(weights[i][b][r][half].w[s * 2], weights[i][b][r][half].w[s * 2 + 1], fragments[i]);
@@ -150,11 +160,10 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
                                 });
                                 TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t)
                                     lanes.mma_f16([&](u32 i) { return products[i][t]; }, [&](u32 i) { return fragments[i]; },
-                                                  [&](u32 i) { return x[i][t][half].w + s * 2; });
+                                                  [&](u32 i) { return x[i][b][t][half].w + s * 2; });
                             }
-                            lanes.each([&](u32 lane, u32 i) {
-                                const u32 scales = p.scales[((row_tile + r) * a.groups + group) * 8 + lane / 4];
-                                const float low = low_half(scales), high = high_half(scales);
+                            lanes.each([&](u32, u32 i) {
+                                const float low = low_half(scales[i][b][r]), high = high_half(scales[i][b][r]);
                                 TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t) {
                                     acc[i][r][t][0] += products[i][t][0] * low;
                                     acc[i][r][t][1] += products[i][t][1] * low;
@@ -173,6 +182,7 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
                     TENPAK_UNROLL for (u32 e = 0; e < 4; ++e) sums[((warp * kRowTiles + r) * kTiles + t) * 128 + e * 32 + lane] = bits_of(acc[i][r][t][e]);
         });
     });
+    block.wait_predecessor();  // in warps without columns, too
     block.sync();
     constexpr u32 kOutputs = kGemvRows * kTiles * kTokenTile;
     const u32 row_blocks = a.parts[a.count - 1].first_block + (a.parts[a.count - 1].n + kGemvRows - 1) / kGemvRows;
@@ -251,6 +261,8 @@ TENPAK_HOST_DEVICE void gemm_body(const Block& block, const LinearArgs& a) {
     const u32 last_tile = (p.n + kRowPadding - 1) / kRowPadding * (kRowPadding / kRowTile) - 1;
     const u32 per_split = (a.blocks + a.splits - 1) / a.splits;
     const u32 begin = min_of(block.z * per_split, a.blocks), end = min_of(begin + per_split, a.blocks);
+    block.start_successor();
+    block.wait_predecessor();
     Sum acc[Block::kWarpCopies][kCopies][kRowTiles][kTiles][4];
     block.each_warp([&](const Lanes& lanes, u32, u32 wi) {
         lanes.each([&](u32, u32 i) {
@@ -259,6 +271,21 @@ TENPAK_HOST_DEVICE void gemm_body(const Block& block, const LinearArgs& a) {
                     TENPAK_UNROLL for (u32 e = 0; e < 4; ++e) acc[wi][i][r][t][e] = 0;
         });
     });
+    // The scales of the next column block are fetched while this one is multiplied.
+    u32 next_scales[Block::kWarpCopies][kCopies][kRowTiles], next_zeros[Block::kWarpCopies][kCopies][kRowTiles];
+    const auto fetch = [&](const Lanes& lanes, u32 warp, u32 wi, u32 kb, u32 half) {
+        if constexpr (kFormat != kFormatInt8Channel) {
+            const u32 group = group_of(a, min_of(kb, end - 1), half);
+            lanes.each([&](u32 lane, u32 i) {
+                TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
+                    const u32 place = (min_of(row_tile + warp / 2 * kRowTiles + r, last_tile) * a.groups + group) * 8 + lane / 4;
+                    next_scales[wi][i][r] = p.scales[place];
+                    if constexpr (kFormat == kFormatInt4) next_zeros[wi][i][r] = zero_pair(p, place);
+                }
+            });
+        }
+    };
+    if (begin < end) block.each_warp([&](const Lanes& lanes, u32 warp, u32 wi) { fetch(lanes, warp, wi, begin, 0); });
     for (u32 s = 0; s + 1 < kGemmStages; ++s) {
         if (begin + s < end) gemm_load<kFormat, kTokens>(block, a, p, row_tile, begin + s, block.shared + s * Shape::kStageBytes);
         block.commit();
@@ -289,22 +316,26 @@ TENPAK_HOST_DEVICE void gemm_body(const Block& block, const LinearArgs& a) {
                 }
             } else {
                 TENPAK_UNROLL for (u32 half = 0; half < 2; ++half) {
-                    const u32 group = group_of(a, kb, half);
+                    if (half == 1 && a.group_shift == 0) fetch(lanes, warp, wi, kb, 1);
+                    u32 scales[kCopies][kRowTiles], zeros[kCopies][kRowTiles];
                     lanes.each([&](u32 lane, u32 i) {
                         TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t) x[i][t] = inputs[((x0 + t) * 2 + half) * 32 + lane];
+                        TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
+                            scales[i][r] = next_scales[wi][i][r];
+                            if constexpr (kFormat == kFormatInt4) zeros[i][r] = next_zeros[wi][i][r];
+                        }
                     });
+                    if (half == 1) fetch(lanes, warp, wi, kb + 1, 0);
                     TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
                         u32 scale[kCopies][2];
                         Int4Zero zero[kCopies][2];
                         lanes.each([&](u32 lane, u32 i) {
-                            const u32 place = (min_of(row_tile + tile0 + r, last_tile) * a.groups + group) * 8 + lane / 4;
-                            const u32 pair = p.scales[place];
+                            const u32 pair = scales[i][r];
                             scale[i][0] = pack2(static_cast<u16>(pair & 0xffffu), static_cast<u16>(pair & 0xffffu));
                             scale[i][1] = pack2(static_cast<u16>(pair >> 16), static_cast<u16>(pair >> 16));
                             if constexpr (kFormat == kFormatInt4) {
-                                const u32 z = zero_pair(p, place);
-                                zero[i][0] = int4_zero(z & 15u);
-                                zero[i][1] = int4_zero(z >> 8);
+                                zero[i][0] = int4_zero(zeros[i][r] & 15u);
+                                zero[i][1] = int4_zero(zeros[i][r] >> 8);
                                 codes[i] = weights[(tile0 + r) * 32 + lane];
                             } else {
                                 codes[i] = weights[((tile0 + r) * 2 + half) * 32 + lane];
@@ -393,6 +424,8 @@ TENPAK_HOST_DEVICE void dense_gemv_body(const Block& block, const DenseArgs& a) 
     while (part + 1 < a.count && block.x >= a.parts[part + 1].first_block) ++part;
     const DensePart& p = a.parts[part];
     const u32 block_row = (block.x - p.first_block) * kDenseRows;
+    block.start_successor();
+    block.wait_predecessor();
     block.each_warp([&](const Lanes& lanes, u32 warp, u32) {
         const u32 row = block_row + warp * kRows;
         if (row >= p.n) return;
@@ -455,6 +488,8 @@ TENPAK_HOST_DEVICE void dense_gemv_body(const Block& block, const DenseArgs& a) 
 template <class Block>
 TENPAK_HOST_DEVICE void dequantize_body(const Block& block, const LinearArgs& a, u32 format, u16* to) {
     const LinearPart& p = a.parts[0];
+    block.start_successor();
+    block.wait_predecessor();
     const u32* const words = reinterpret_cast<const u32*>(p.codes) + (static_cast<std::size_t>(block.y) * a.blocks + block.x) * words_per_tile(format);
     block.each_thread([&](u32 thread, u32) {
         TENPAK_UNROLL for (u32 j = 0; j < 2; ++j) {

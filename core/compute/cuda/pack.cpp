@@ -2,6 +2,7 @@
 #include "core/compute/cuda/pack.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <new>
@@ -29,13 +30,14 @@ void pack_dense(const LinearWeight& w, CudaWeight& out) {
     out.kernel = weight_format_name(w.format);
 }
 
-bool packable(const LinearWeight& w) { return w.group == 0 || w.group == w.k || w.group == 32 || w.group % kColumnBlock == 0; }
+bool packable(const LinearWeight& w) { return w.group == 0 || w.group == w.k || (w.group >= 32 && std::has_single_bit(w.group)); }
 
 // Scales relative to a power of two, so that fp16's range is enough.
 void pack_scales(const LinearWeight& w, CudaWeight& out) {
-    const std::uint32_t groups = out.shape.groups;
+    // Groups of 32 that are only padding have scale 0.
+    const std::uint32_t stored = out.shape.groups, groups = w.group == 0 ? 1 : w.k / w.group;
     out.row_scales.assign(padded_rows(w.n), 1.0f);
-    out.scales.assign(std::size_t{padded_rows(w.n)} * groups, 0);
+    out.scales.assign(std::size_t{padded_rows(w.n)} * stored, 0);
     for (std::uint32_t r = 0; r < w.n; ++r) {
         const float* const scales = w.scales.data() + std::size_t{r} * groups;
         float top = 0;
@@ -44,12 +46,12 @@ void pack_scales(const LinearWeight& w, CudaWeight& out) {
         if (top > 0) std::frexp(top, &exponent);
         exponent = std::max(exponent, -125);  // the power itself must be a normal number
         out.row_scales[r] = std::ldexp(1.0f, exponent);
-        for (std::uint32_t g = 0; g < groups; ++g) out.scales[gpu::scale_place(r, g, groups)] = float_to_fp16(std::ldexp(scales[g], -exponent));
+        for (std::uint32_t g = 0; g < groups; ++g) out.scales[gpu::scale_place(r, g, stored)] = float_to_fp16(std::ldexp(scales[g], -exponent));
     }
     if (w.format != WeightFormat::kInt4Group || std::all_of(w.zeros.begin(), w.zeros.end(), [](std::uint8_t z) { return z == 8; })) return;
     out.zeros.assign(out.scales.size(), 8);
     for (std::uint32_t r = 0; r < w.n; ++r)
-        for (std::uint32_t g = 0; g < groups; ++g) out.zeros[gpu::scale_place(r, g, groups)] = w.zeros[std::size_t{r} * groups + g];
+        for (std::uint32_t g = 0; g < groups; ++g) out.zeros[gpu::scale_place(r, g, stored)] = w.zeros[std::size_t{r} * groups + g];
 }
 
 // Four neighbouring codes of a row, a byte each; zero behind the end (the activations there are zero).
@@ -118,8 +120,9 @@ Result<CudaWeight> pack_for_cuda(const LinearWeight& w) {
             out.kernel = std::string(weight_format_name(w.format)) + " " + std::to_string(w.group) + " as fp32";
         } else {
             out.shape.blocks = (w.k + kColumnBlock - 1) / kColumnBlock;
-            out.shape.groups = w.group == 0 ? 1 : w.k / w.group;
-            out.shape.group_blocks = out.shape.groups == 1 ? out.shape.blocks : w.group / kColumnBlock;  // 0: groups of 32
+            const bool whole_row = w.group == 0 || w.group == w.k;
+            out.shape.group_shift = whole_row ? 31 : static_cast<std::uint32_t>(std::countr_zero(w.group)) - 5;
+            out.shape.groups = whole_row ? 1 : w.group == 32 ? out.shape.blocks * 2 : w.k / w.group;
             out.kernel = std::string(weight_format_name(w.format)) + (w.group != 0 ? " " + std::to_string(w.group) : "");
             if (w.format == WeightFormat::kInt8Channel) {
                 out.shape.format = TENPAK_CUDA_WEIGHT_INT8_CHANNEL;

@@ -24,7 +24,7 @@ struct CudaWeight {
     std::uint64_t bytes() const;  ///< of all vectors
 };
 
-/// Groups of 32 or a multiple of 64 columns, or one per row, stay packed; others become fp32 (and `kernel` says so). Scales are
+/// Groups of 32, 64, 128 … columns, or one per row, stay packed; others become fp32 (and `kernel` says so). Scales are
 /// kept as fp16 relative to the largest of their row: exact for scales of 8 to 11 significant bits, as those of all exported formats.
 /// Errors: kMalformed (vectors that disagree), kOutOfMemory.
 Result<CudaWeight> pack_for_cuda(const LinearWeight& weight);

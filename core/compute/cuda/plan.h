@@ -210,7 +210,7 @@ class Plan {
     static bool joins(const Command& a, const Command& b) {
         if (b.op != TENPAK_CUDA_LINEAR || b.weight == nullptr || a.in[0] != b.in[0] || a.n[0] != b.n[0] || a.out == a.in[0] || b.out == b.in[0]) return false;
         const Weight &v = *a.weight, &w = *b.weight;
-        return v.format == w.format && v.k == w.k && v.blocks == w.blocks && v.stride == w.stride && v.groups == w.groups && v.group_blocks == w.group_blocks;
+        return v.format == w.format && v.k == w.k && v.blocks == w.blocks && v.stride == w.stride && v.groups == w.groups && v.group_shift == w.group_shift;
     }
     /// rows: of an output tile. Returns the number of row blocks.
     u32 fill(LinearArgs& a, u32 i, u32 parts, u32 rows) {
@@ -218,7 +218,7 @@ class Plan {
         a.count = parts;
         a.blocks = w.blocks;
         a.groups = w.groups;
-        a.group_blocks = w.group_blocks;
+        a.group_shift = w.group_shift;
         a.tokens = commands_[i].n[0];
         a.token_tiles = rounded_up(a.tokens, kTokenTile);
         u32 blocks = 0;
@@ -259,7 +259,7 @@ class Plan {
         a.count = 1;
         a.blocks = w.blocks;
         a.groups = w.groups;
-        a.group_blocks = w.group_blocks;
+        a.group_shift = w.group_shift;
         a.parts[0] = {static_cast<const Word4*>(w.codes), reinterpret_cast<const u32*>(w.scales), reinterpret_cast<const u16*>(w.zeros), w.row_scales, w.bias, nullptr, w.n, 0};
         const u32 rows = rounded_up(w.n, kRowPadding) * kRowPadding, k = w.blocks * kColumnBlock;
         u16* const dense = static_cast<u16*>(l_.region(kRegionDequantized, static_cast<std::size_t>(rows) * k * 2));

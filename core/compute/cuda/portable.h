@@ -162,6 +162,20 @@ TENPAK_HOST_DEVICE Word4 load_stream(const Word4* p) {
 #endif
 }
 
+/// 16 bytes, or zeros; stays behind a barrier before it.
+TENPAK_HOST_DEVICE Word4 load_where(bool there, const Word4* p) {
+#ifdef __CUDA_ARCH__
+    Word4 v = {{0, 0, 0, 0}};
+    asm volatile("{ .reg .pred p; setp.ne.u32 p, %5, 0; @p ld.global.v4.u32 {%0, %1, %2, %3}, [%4]; }"
+                 : "+r"(v.w[0]), "+r"(v.w[1]), "+r"(v.w[2]), "+r"(v.w[3])
+                 : "l"(p), "r"(static_cast<u32>(there))
+                 : "memory");
+    return v;
+#else
+    return there ? *p : Word4{{0, 0, 0, 0}};
+#endif
+}
+
 // ---- 32 lanes ------------------------------------------------------------------------------------------------------
 
 struct HostLanes {
@@ -284,6 +298,10 @@ struct HostBlock {
         }
     }
     TENPAK_HOST_DEVICE void commit() const {}
+    /// A kernel may be started while the one before it still runs: what that one writes, or reads and this one writes, must not be
+    /// touched before wait_predecessor(), which every block calls. Constant data (weights) may be read at once.
+    TENPAK_HOST_DEVICE void start_successor() const {}
+    TENPAK_HOST_DEVICE void wait_predecessor() const {}
     template <int kPending>
     TENPAK_HOST_DEVICE void wait() const {}
     /// Counts the blocks that come here with the same counter; true in the last of `of`, which resets it and sees what the others wrote.
@@ -316,6 +334,16 @@ struct DeviceBlock {
         const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
         const int bytes = valid ? 16 : 0;  // the rest is filled with zeros
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(bytes) : "memory");
+    }
+    __device__ __forceinline__ void start_successor() const {
+#if __CUDA_ARCH__ >= 900
+        asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+    }
+    __device__ __forceinline__ void wait_predecessor() const {
+#if __CUDA_ARCH__ >= 900
+        asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
     }
     __device__ __forceinline__ void commit() const { asm volatile("cp.async.commit_group;" ::: "memory"); }
     template <int kPending>

@@ -65,6 +65,8 @@ TENPAK_HOST_DEVICE u32 row_shared_bytes(u32 dim, bool cache) { return (row_threa
 /// Grid: tokens, for tiles rounded up to whole tiles. row_threads(dim) threads.
 template <class Block>
 TENPAK_HOST_DEVICE void row_body(const Block& block, const RowArgs& a) {
+    block.start_successor();
+    block.wait_predecessor();
     const u32 token = block.x;
     const std::size_t base = static_cast<std::size_t>(token) * a.dim;
     float* const scratch = reinterpret_cast<float*>(block.shared);

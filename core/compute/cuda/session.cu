@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string>
@@ -44,8 +45,9 @@ struct Graph {
 
 struct tenpak_cuda_session {
     int device = 0;
-    cudaStream_t stream = nullptr;
+    tenpak::compute::gpu::Stream stream;
     int processors = 1;
+    bool plain = false;  // $TENPAK_CUDA_PLAIN: no graphs, no overlapping kernels, to find what goes wrong
     tenpak::compute::gpu::DenseLibrary dense;
     tenpak::compute::gpu::Allocation regions[tenpak::compute::gpu::kRegions], payload, dense_workspace;
     tenpak::compute::gpu::Staging staging[tenpak::compute::gpu::kStagings];
@@ -85,7 +87,7 @@ void forget_graphs(Session& s) {
 cudaError_t grow(Session& s, Allocation& a, std::size_t bytes) {
     if (a.bytes >= bytes) return cudaSuccess;
     bytes = (bytes + bytes / 4 + 255) / 256 * 256;
-    if (const cudaError_t e = cudaStreamSynchronize(s.stream); e != cudaSuccess) return e;
+    if (const cudaError_t e = cudaStreamSynchronize(s.stream.handle); e != cudaSuccess) return e;
     forget_graphs(s);
     cudaFree(a.memory);
     count(s, -static_cast<std::int64_t>(a.bytes));
@@ -96,20 +98,20 @@ cudaError_t grow(Session& s, Allocation& a, std::size_t bytes) {
     }
     a.bytes = bytes;
     count(s, static_cast<std::int64_t>(bytes));
-    return cudaMemsetAsync(a.memory, 0, bytes, s.stream);
+    return cudaMemsetAsync(a.memory, 0, bytes, s.stream.handle);
 }
 
 /// From the caller's memory, which may change once this returns.
 cudaError_t send(Session& s, const void* from, std::size_t bytes, void* to) {
-    if (bytes > kStagingBytes) return cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, s.stream);  // from pageable memory: copied before it returns
+    if (bytes > kStagingBytes) return cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, s.stream.handle);  // from pageable memory: copied before it returns
     Staging& slot = s.staging[s.next_staging];
     s.next_staging = (s.next_staging + 1) % kStagings;
     if (slot.pending)
         if (const cudaError_t e = cudaEventSynchronize(slot.used); e != cudaSuccess) return e;
     std::memcpy(slot.memory, from, bytes);
-    if (const cudaError_t e = cudaMemcpyAsync(to, slot.memory, bytes, cudaMemcpyHostToDevice, s.stream); e != cudaSuccess) return e;
+    if (const cudaError_t e = cudaMemcpyAsync(to, slot.memory, bytes, cudaMemcpyHostToDevice, s.stream.handle); e != cudaSuccess) return e;
     slot.pending = true;
-    return cudaEventRecord(slot.used, s.stream);
+    return cudaEventRecord(slot.used, s.stream.handle);
 }
 
 /// Finds out how much memory a list needs.
@@ -175,7 +177,7 @@ struct Launch {
     void dequantize(const LinearArgs& a, u32 format, u16* to, u32 x, u32 y) { check("the dequantizing kernel", launch_dequantize(s.stream, a, format, to, x, y)); }
     void matmul(u32 format, u32 n, u32 k, u32 tokens, const void* w, u32 w_stride, const void* x, u32 x_stride, float* y) {
         ++count;
-        const cublasStatus_t status = s.dense.multiply(s.stream, format, n, k, tokens, w, w_stride, x, x_stride, y, s.dense_workspace.memory, s.dense_workspace.bytes);
+        const cublasStatus_t status = s.dense.multiply(s.stream.handle, format, n, k, tokens, w, w_stride, x, x_stride, y, s.dense_workspace.memory, s.dense_workspace.bytes);
         if (status == CUBLAS_STATUS_SUCCESS || doing != nullptr) return;
         doing = "a cuBLASLt product";
         reason = std::to_string(n) + " x " + std::to_string(k) + " by " + std::to_string(tokens) + " tokens: " + s.dense.status_text(status);
@@ -190,7 +192,7 @@ struct Launch {
 void close(Session* s) {
     if (s == nullptr) return;
     cudaSetDevice(s->device);
-    if (s->stream != nullptr) cudaStreamSynchronize(s->stream);
+    if (s->stream.handle != nullptr) cudaStreamSynchronize(s->stream.handle);
     forget_graphs(*s);
     for (const auto& [memory, bytes] : s->allocations) cudaFree(memory);
     for (const Allocation& a : s->regions) cudaFree(a.memory);
@@ -200,14 +202,18 @@ void close(Session* s) {
         if (g.used != nullptr) cudaEventDestroy(g.used);
         cudaFreeHost(g.memory);
     }
-    if (s->stream != nullptr) cudaStreamDestroy(s->stream);
+    if (s->stream.handle != nullptr) cudaStreamDestroy(s->stream.handle);
     delete s;
 }
 
 int start(Session& s, char* error, std::size_t error_size) {
     TENPAK_TRY("cannot choose the device", cudaSetDevice(s.device));
     TENPAK_TRY("cannot ask for the device's properties", cudaDeviceGetAttribute(&s.processors, cudaDevAttrMultiProcessorCount, s.device));
-    TENPAK_TRY("cannot make a stream", cudaStreamCreateWithFlags(&s.stream, cudaStreamNonBlocking));
+    int major = 0;
+    TENPAK_TRY("cannot ask for the device's properties", cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, s.device));
+    s.plain = std::getenv("TENPAK_CUDA_PLAIN") != nullptr;
+    s.stream.overlap = major >= 9 && !s.plain;
+    TENPAK_TRY("cannot make a stream", cudaStreamCreateWithFlags(&s.stream.handle, cudaStreamNonBlocking));
     for (Staging& g : s.staging) {
         TENPAK_TRY("cannot allocate pinned memory", cudaMallocHost(&g.memory, kStagingBytes));
         TENPAK_TRY("cannot make an event", cudaEventCreateWithFlags(&g.used, cudaEventDisableTiming));
@@ -256,14 +262,14 @@ int upload(Session* s, const void* from, std::uint64_t bytes, void* to, char* er
 
 int download(Session* s, const void* from, std::uint64_t bytes, void* to, char* error, std::size_t error_size) {
     TENPAK_TRY("cannot choose the device", cudaSetDevice(s->device));
-    TENPAK_TRY("cannot copy from the device", cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, s->stream));
-    TENPAK_TRY("a kernel failed", cudaStreamSynchronize(s->stream));
+    TENPAK_TRY("cannot copy from the device", cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, s->stream.handle));
+    TENPAK_TRY("a kernel failed", cudaStreamSynchronize(s->stream.handle));
     return TENPAK_CUDA_OK;
 }
 
 int synchronize(Session* s, char* error, std::size_t error_size) {
     TENPAK_TRY("cannot choose the device", cudaSetDevice(s->device));
-    TENPAK_TRY("a kernel failed", cudaStreamSynchronize(s->stream));
+    TENPAK_TRY("a kernel failed", cudaStreamSynchronize(s->stream.handle));
     return TENPAK_CUDA_OK;
 }
 
@@ -284,10 +290,10 @@ int issue(Session& s, const tenpak_cuda_command* commands, std::uint32_t n, char
 
 /// Records the list as a graph. cudaSuccess with exec null: the runtime could not, and the list must be issued as it is.
 int capture(Session& s, const tenpak_cuda_command* commands, std::uint32_t n, cudaGraphExec_t& exec, char* error, std::size_t error_size) {
-    TENPAK_TRY("cannot record a graph", cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeThreadLocal));
+    TENPAK_TRY("cannot record a graph", cudaStreamBeginCapture(s.stream.handle, cudaStreamCaptureModeThreadLocal));
     const int code = issue(s, commands, n, error, error_size);
     cudaGraph_t graph = nullptr;
-    const cudaError_t ended = cudaStreamEndCapture(s.stream, &graph);
+    const cudaError_t ended = cudaStreamEndCapture(s.stream.handle, &graph);
     if (code == TENPAK_CUDA_OK && ended == cudaSuccess && cudaGraphInstantiate(&exec, graph, 0) != cudaSuccess) exec = nullptr;
     if (graph != nullptr) cudaGraphDestroy(graph);
     cudaGetLastError();
@@ -301,7 +307,7 @@ int run(Session* sp, const tenpak_cuda_command* commands, std::uint32_t n, const
     TENPAK_TRY("cannot allocate device memory", grow(s, s.payload, payload_bytes));
     const std::string_view bytes(reinterpret_cast<const char*>(commands), sizeof(tenpak_cuda_command) * n);
     const std::size_t hash = std::hash<std::string_view>{}(bytes);
-    const bool worth = n >= kLeastCommands;
+    const bool worth = n >= kLeastCommands && !s.plain;
     std::string key;
     auto found = s.graphs.end();
     if (worth && s.seen.count(hash) != 0) {
@@ -320,7 +326,7 @@ int run(Session* sp, const tenpak_cuda_command* commands, std::uint32_t n, const
     if (found != s.graphs.end()) {
         found->second.last_used = ++s.clock;
         ++s.graph_launches;
-        TENPAK_TRY("cannot start a graph", cudaGraphLaunch(found->second.exec, s.stream));
+        TENPAK_TRY("cannot start a graph", cudaGraphLaunch(found->second.exec, s.stream.handle));
         return TENPAK_CUDA_OK;
     }
     if (!worth || s.seen.count(hash) == 0) {
@@ -336,13 +342,13 @@ int run(Session* sp, const tenpak_cuda_command* commands, std::uint32_t n, const
     }
     if (s.graphs.size() >= kMostGraphs) {
         const auto oldest = std::min_element(s.graphs.begin(), s.graphs.end(), [](const auto& a, const auto& b) { return a.second.last_used < b.second.last_used; });
-        TENPAK_TRY("a kernel failed", cudaStreamSynchronize(s.stream));
+        TENPAK_TRY("a kernel failed", cudaStreamSynchronize(s.stream.handle));
         cudaGraphExecDestroy(oldest->second.exec);
         s.graphs.erase(oldest);
     }
     s.graphs.emplace(std::move(key), Graph{exec, ++s.clock});
     ++s.graph_launches;
-    TENPAK_TRY("cannot start a graph", cudaGraphLaunch(exec, s.stream));
+    TENPAK_TRY("cannot start a graph", cudaGraphLaunch(exec, s.stream.handle));
     return TENPAK_CUDA_OK;
 }
 

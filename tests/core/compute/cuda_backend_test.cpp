@@ -5,6 +5,9 @@
 #include "core/compute/cuda/cuda_backend.h"
 #include "core/compute/cuda/layout.h"
 #include "core/compute/cuda/pack.h"
+#include "core/compute/cuda/self_test.h"
+#include "core/compute/devices.h"
+#include "core/model/memory_need.h"
 #include "core/model/transformer.h"
 #include "tests/core/compute/cuda_cases.h"
 #include "tests/core/compute/cuda_emulation.h"
@@ -271,6 +274,47 @@ TEST(CudaBackend, AttentionThatCannotRunIsRefused) {
     const Status s = b->synchronize();
     ASSERT_FALSE(s.ok());
     EXPECT_EQ(s.error().code, ErrorCode::kUnsupported);
+}
+
+TEST(CudaBackend, SelfTestPassesAndSeesDamage) {
+    CudaEmulation e;
+    const auto b = emulated(e);
+    const Status s = compare_with_cpu(*b);
+    EXPECT_TRUE(s.ok()) << s.error().text();
+    e.fail_next_run = true;
+    EXPECT_FALSE(compare_with_cpu(*b).ok());
+}
+
+TEST(CudaBackend, MemoryIsCheckedBeforeAnythingIsLoaded) {
+    model::ModelConfig c;  // the shape of Llama-2-7B
+    c.hidden = 4096;
+    c.intermediate = 11008;
+    c.layers = c.heads = c.kv_heads = 32;
+    c.head_dim = 128;
+    c.vocab = 32000;
+    model::MemoryUse use;
+    use.positions = 2048;
+    use.batch_tokens = 2048;
+    const MemoryNeed fp16 = model::memory_need(c, use);
+    EXPECT_NEAR(static_cast<double>(fp16.weights), 13.2e9, 0.1e9);
+    EXPECT_EQ(fp16.kv_cache, 2ull * 32 * 2048 * 4096 * 4);
+    use.bits_per_weight = 4.125;
+    EXPECT_NEAR(static_cast<double>(model::memory_need(c, use).weights), 3.6e9, 0.1e9);
+    EXPECT_TRUE(check_fits(fp16, 24'000'000'000, 24'000'000'000, "GPU").ok());
+    const Status s = check_fits(fp16, 8'000'000'000, 24'000'000'000, "NVIDIA L4");
+    ASSERT_FALSE(s.ok());
+    EXPECT_EQ(s.error().code, ErrorCode::kOutOfMemory);
+    for (const char* part : {"NVIDIA L4", "8.00 GB", "24.00 GB", "KV cache 2.15 GB"}) EXPECT_NE(s.error().what.find(part), std::string::npos) << s.error().what;
+}
+
+TEST(CudaBackend, AGpuThatIsNotThereIsRefused) {
+    if (CudaModule::open().ok()) GTEST_SKIP() << "this machine has a GPU";
+    const auto b = make_backend("cuda");
+    ASSERT_FALSE(b.ok());
+    EXPECT_EQ(b.error().code, ErrorCode::kUnsupported);
+    EXPECT_EQ(b.error().what.find("running on the CPU"), std::string::npos);
+    EXPECT_EQ(make_backend("gpu").error().code, ErrorCode::kInvalidArgument);
+    EXPECT_TRUE(make_backend("cpu").ok());
 }
 
 TEST(CudaBackend, DeviceNames) {
