@@ -148,7 +148,7 @@ void add_bench(CLI::App& app, Context& ctx) {
     cmd->add_option("--versus", o->versus, "Compare decoding speed with this candidate or model, in interleaved rounds")->type_name("CANDIDATE|MODEL");
     cmd->add_option("--pairs", o->pairs, "Pairs of rounds that --versus judges by (default 12)")->check(CLI::Range(6u, 10000u));
     cmd->add_option("--batch", o->batches, "Sequences at once; a list \"1,4,16\" measures each")->delimiter(',')->check(CLI::Range(1u, 1024u));
-    cmd->add_option("--device", o->device, "cpu");
+    cmd->add_option("--device", o->device, "cpu (default), cuda or cuda:N; tenpak worker --probe lists the GPUs");
     add_memory_limit(*cmd, o->load.memory_limit);
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
     add_activations_option(*cmd, o->activations);

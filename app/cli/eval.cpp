@@ -200,7 +200,7 @@ void add_eval(CLI::App& app, Context& ctx) {
     cmd->add_option("--save-reference", o->save_reference, "Keep what MODEL predicts on the text, for --reference")->type_name("FILE");
     cmd->add_option("--tasks", o->tasks, "Multiple-choice items, a JSON object a line: question (or context), choices, answer")->type_name("FILE.jsonl");
     cmd->add_option("--task-samples", o->task_samples, "Items to score, evenly spread (default: all)")->check(CLI::PositiveNumber);
-    cmd->add_option("--device", o->device, "cpu");
+    cmd->add_option("--device", o->device, "cpu (default), cuda or cuda:N; tenpak worker --probe lists the GPUs");
     add_memory_limit(*cmd, o->load.memory_limit);
     cmd->add_option("--threads", o->threads, "Threads (default: all CPUs)")->check(CLI::Range(1u, 1024u));
     add_activations_option(*cmd, o->activations);

@@ -8,6 +8,7 @@
 
 #include "app/cli/command.h"
 #include "app/cli/progress.h"
+#include "app/cli/run_in_worker.h"
 #include "core/artifact/artifact.h"
 #include "core/jobs/model_opener.h"
 
@@ -51,6 +52,7 @@ int main(int argc, char** argv) {
     }
     if (!ctx.run) return cli::print_error(ctx, make_error(ErrorCode::kInvalidArgument, "no command given", {}, "tenpak --help lists what there is"));
 
+    if (const auto there = cli::run_in_worker(argc, argv)) return there->ok() ? **there : cli::print_error(ctx, there->error());
     struct sigaction action{};
     action.sa_handler = on_signal;
     sigaction(SIGINT, &action, nullptr);

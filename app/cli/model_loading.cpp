@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/cli/model_loading.h"
 
+#include <algorithm>
+
 #include "core/artifact/artifact.h"
-#include "core/compute/cpu/cpu_backend.h"
+#include "core/compute/devices.h"
 #include "core/base/file.h"
 #include "core/model/tokenizer.h"
 #include "core/quant/export_layout.h"
 
 namespace tenpak::cli {
-
 Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device, unsigned threads, const std::string& activations) {
-    if (!device.empty() && device != "cpu") {
-        return make_error(ErrorCode::kUnsupported, "device \"" + device + "\" cannot run models yet", {}, "Use --device cpu");
-    }
-    return compute::make_cpu_backend(compute::CpuOptions{threads, activations == "native" ? compute::Activations::kNative : compute::Activations::kExact});
+    return compute::make_backend(device, compute::CpuOptions{threads, activations == "native" ? compute::Activations::kNative : compute::Activations::kExact});
 }
 
 Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads,

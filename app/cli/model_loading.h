@@ -17,7 +17,7 @@ struct RunnableModel {
     std::unique_ptr<compute::Backend> backend;
     std::unique_ptr<model::Transformer> transformer;  ///< after backend: it must be destroyed first
 };
-/// `base`: needed by a .tnpk that holds a delta. `device`: "cpu" or empty. `activations`: "native", "exact" or empty (exact).
+/// `base`: needed by a .tnpk that holds a delta. `device`: "cpu" or empty; "cuda", "cuda:N" (in a worker process, run_in_worker.h). `activations`: "native", "exact" or empty (exact).
 Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads,
                                     const std::string& activations = {}, const model::LoadOptions& options = {});
 /// --memory-limit SIZE ("8GB", "500MiB"), into LoadOptions::memory_limit.

@@ -6,6 +6,8 @@
 #include "app/cli/command.h"
 #include "app/cli/optimize_report.h"
 #include "core/compute/cpu/cpu_backend.h"
+#include "core/compute/cuda/cuda_backend.h"
+#include "core/jobs/worker.h"
 #include "core/jobs/job_store.h"
 #include "core/jobs/recorded_sweep.h"
 #include "core/jobs/sweep.h"
@@ -21,7 +23,7 @@ using optimizer::TrialStatus;
 constexpr double kDefaultPplDelta = 2;  // percent: what a 4-bit method of today costs on a usual model
 
 struct Options {
-    std::string model, base, text, calibration, tasks, candidates, hardware, executor = "local", store, record, backend = "cpu";
+    std::string model, base, text, calibration, tasks, candidates, hardware, executor = "local", store, record, backend = "cpu", device;
     bool candidates_given = false, fresh = false;
     optimizer::Limits limits;
     std::uint32_t eval_samples = 0, context = 0, batch = 8;
@@ -50,7 +52,27 @@ Status check(Options& o) {
     return {};
 }
 
-Result<jobs::SweepSpec> make_spec(const Options& o) {
+/// A GPU is asked for in a worker process; without --device it is taken where the probe's self-test passed.
+Status choose_device(const Options& o, const Context& ctx, jobs::SweepSpec& spec) {
+    if (o.device == "cpu" || o.backend != "cpu") return {};
+    if (!o.device.empty() && !compute::is_cuda_device(o.device)) {
+        return make_error(ErrorCode::kInvalidArgument, "\"" + o.device + "\" is not a device", {}, "Use --device cpu, cuda or cuda:N");
+    }
+    TENPAK_ASSIGN(const int index, compute::cuda_device_index(o.device.empty() ? "cuda" : o.device));
+    const auto hardware = jobs::probe_hardware(ctx.program);
+    if (!hardware.ok() || !hardware->gpu) {
+        if (o.device.empty()) return {};
+        return hardware.ok() ? make_error(ErrorCode::kUnsupported, hardware->gpu_reason, {}, "Use --device cpu") : hardware.error();
+    }
+    if (static_cast<std::size_t>(index) >= hardware->gpus.size()) {
+        return make_error(ErrorCode::kInvalidArgument, "there is no GPU " + std::to_string(index), {}, "tenpak worker --probe lists them");
+    }
+    spec.backend = "cuda:" + std::to_string(index);
+    spec.device = hardware->gpus[static_cast<std::size_t>(index)].name;
+    return {};
+}
+
+Result<jobs::SweepSpec> make_spec(const Options& o, const Context& ctx) {
     jobs::SweepSpec spec;
     spec.model_path = o.model;
     spec.base_path = o.base;
@@ -61,6 +83,7 @@ Result<jobs::SweepSpec> make_spec(const Options& o) {
     spec.context = o.context;
     spec.batches = batches_up_to(o.batch);
     spec.backend = o.backend;
+    TENPAK_RETURN_IF_ERROR(choose_device(o, ctx, spec));
     TENPAK_ASSIGN(const auto candidates, quant::parse_candidates(o.candidates));
     for (const quant::Candidate& c : candidates) spec.candidates.push_back(c.name);
     return jobs::prepare_sweep(std::move(spec));
@@ -152,7 +175,7 @@ Result<int> run(Options o, const Context& ctx) {
     TENPAK_ASSIGN(const auto prices, optimizer::load_price_table());
     TENPAK_ASSIGN(r.price, optimizer::find_price(prices, o.hardware));
     r.stale_price = optimizer::price_is_stale(r.price, optimizer::today_utc());
-    TENPAK_ASSIGN(r.spec, make_spec(o));
+    TENPAK_ASSIGN(r.spec, make_spec(o, ctx));
     if (r.default_limits) print_note(ctx, "No limit given: perplexity may rise by 2 % (--max-ppl-delta 2)");
     if (r.stale_price) print_note(ctx, "The price of " + r.price.id + " is of " + r.price.date + ", more than 90 days old");
     const std::filesystem::path store_path = o.store.empty() ? jobs::JobStore::default_directory() / jobs::JobStore::kFileName : std::filesystem::path(o.store);
@@ -202,6 +225,7 @@ void add_optimize(CLI::App& app, Context& ctx) {
     c->add_option("--context", o->context, "Tokens of a window (default 256)")->type_name("N");
     c->add_option("--batch", o->batch, "Largest batch to time; 1, 2, 4 … up to it are measured (default 8)")->type_name("N");
     c->add_option("--hardware", o->hardware, "Row of the price table to reckon costs with (default: the local one)")->type_name("H");
+    c->add_option("--device", o->device, "cpu, cuda or cuda:N (default: a GPU where tenpak worker --probe finds one)")->type_name("D");
     c->add_option("--executor", o->executor, "Where trials run: local")->type_name("E");
     c->add_option("--store", o->store, "Job store to use (default: jobs.sqlite in the data folder)")->type_name("FILE");
     c->add_flag("--fresh", o->fresh, "Measure everything anew, also what is measured already");

@@ -16,6 +16,11 @@ std::string probe_text(const jobs::HardwareInfo& h) {
     } else {
         s += "GPU: " + h.gpu_reason + "\n";
     }
+    for (std::size_t i = 0; i < h.gpus.size(); ++i) {
+        const auto& g = h.gpus[i];
+        s += "cuda:" + std::to_string(i) + ": " + g.name + ", compute capability " + g.architecture + ", " + format_bytes(static_cast<double>(g.free_bytes)) + " free of " +
+             format_bytes(static_cast<double>(g.memory_bytes)) + "\n";
+    }
     return s;
 }
 

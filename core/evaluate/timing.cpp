@@ -7,6 +7,7 @@
 #include <new>
 #include <optional>
 
+#include "core/compute/devices.h"
 #include "core/evaluate/bandwidth.h"
 #include "core/evaluate/decode_rounds.h"
 #include "core/evaluate/statistics.h"
@@ -22,6 +23,15 @@ constexpr std::uint32_t kRoundSteps = 64;  // decode steps a round unless the ca
 constexpr std::uint64_t kWarmSteps = 4;
 constexpr std::size_t kProbeBytes = 256u << 20;
 constexpr std::uint64_t kMinSamples = 20;  // fewer steps than this are measured only when the user stops
+
+/// Of the memory that the backend's weights lie in.
+Result<double> memory_bandwidth(compute::Backend& backend) {
+    compute::DeviceMemory* const memory = compute::device_memory(backend);
+    if (memory == nullptr) return read_bandwidth(backend.threads(), kProbeBytes, 3);
+    const double rate = memory->copy_bandwidth();
+    if (rate > 0) return rate;
+    return make_error(ErrorCode::kInternal, "the device's memory bandwidth cannot be measured", backend.description());
+}
 
 class Run {
    public:
@@ -133,7 +143,7 @@ Result<TimingResult> measure_timing(model::Transformer& model, compute::Backend&
         r.backend = backend.name();
         r.device = backend.description();
         ctx.report({"timing", 0, options.samples, "steps", "memory bandwidth"});
-        TENPAK_ASSIGN(r.read_bandwidth, read_bandwidth(backend.threads(), kProbeBytes, 3));
+        TENPAK_ASSIGN(r.read_bandwidth, memory_bandwidth(backend));
         TENPAK_RETURN_IF_ERROR(ctx.check());
         Run run(model, options, ctx);
         TENPAK_RETURN_IF_ERROR(run.prefill(r));
@@ -144,12 +154,13 @@ Result<TimingResult> measure_timing(model::Transformer& model, compute::Backend&
             r.batches.push_back(t);
         }
         // The machine may have been busy at one of the two moments: the better figure is what it can do.
-        TENPAK_ASSIGN(const double again, read_bandwidth(backend.threads(), kProbeBytes, 3));
+        TENPAK_ASSIGN(const double again, memory_bandwidth(backend));
         r.read_bandwidth = std::max(r.read_bandwidth, again);
         const BatchTiming& first = r.batches.front();
         r.bandwidth_fraction = static_cast<double>(model.step_bytes()) * first.decode_tps / first.batch / r.read_bandwidth;
         r.resident_bytes = resident_memory().now;
         r.memory_bytes = model.weight_bytes() + cache_bytes + model.workspace_bytes() + backend.workspace_bytes();
+        if (const compute::DeviceMemory* const memory = compute::device_memory(backend)) r.memory_bytes = memory->peak_bytes();
         return r;
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "not enough memory for this batch and prompt", {}, "Use a smaller --batch or --prompt");

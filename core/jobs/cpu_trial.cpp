@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One candidate measured on the CPU, inside the worker process.
+// One candidate measured on the CPU or a GPU, inside the worker process.
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,13 +7,14 @@
 #include <cmath>
 
 #include "core/base/file.h"
-#include "core/compute/cpu/cpu_backend.h"
+#include "core/compute/devices.h"
 #include "core/evaluate/ab_timing.h"
 #include "core/evaluate/multiple_choice.h"
 #include "core/evaluate/perplexity.h"
 #include "core/evaluate/timing.h"
 #include "core/jobs/model_opener.h"
 #include "core/jobs/worker_session.h"
+#include "core/model/config.h"
 #include "core/model/tokenizer.h"
 #include "core/model/transformer.h"
 #include "core/quant/quantize.h"
@@ -23,6 +24,7 @@ namespace tenpak::jobs {
 namespace {
 
 constexpr std::uint64_t kMaxText = 1u << 30;
+constexpr std::uint32_t kDecodePositions = 64;  // of a round of timing
 
 Result<std::vector<model::Token>> tokens_of(const model::Tokenizer& tokenizer, const std::string& path) {
     TENPAK_ASSIGN(const std::string text, read_text_file(path, kMaxText));
@@ -92,20 +94,22 @@ bool fits_beside(std::uint64_t bytes) {
     return free_pages > 0 && page > 0 && bytes < static_cast<std::uint64_t>(free_pages) * static_cast<std::uint64_t>(page) / 2;
 }
 
-class CpuTrial {
+class ModelTrial {
    public:
-    CpuTrial(const StartMessage& start, WorkerSession& session) : start_(start), spec_(start.spec), session_(session), ctx_(session.context()) {}
+    ModelTrial(const StartMessage& start, WorkerSession& session) : start_(start), spec_(start.spec), session_(session), ctx_(session.context()) {}
 
     Result<optimizer::Trial> run() {
         session_.report("load", 0);
         TENPAK_ASSIGN(const quant::Candidate candidate, quant::find_candidate(start_.candidate));
         TENPAK_ASSIGN(source_, open_sweep_model(spec_.model_path, spec_.base_path));
         TENPAK_ASSIGN(tokenizer_, model::load_tokenizer(*source_));
-        backend_ = compute::make_cpu_backend();
+        TENPAK_ASSIGN(backend_, compute::make_backend(spec_.backend));
         trial_.id = trial_.candidate = start_.candidate;
         trial_.status = optimizer::TrialStatus::kDone;
         baseline_ = candidate.method == quant::Method::kNone;
         TENPAK_ASSIGN(text_, tokens_of(*tokenizer_, spec_.text_path));
+        TENPAK_ASSIGN(const model::ModelConfig config, model::read_config(*source_));
+        load_options_ = load_options(config);
         if (!baseline_) TENPAK_RETURN_IF_ERROR(ensure_reference());
         TENPAK_RETURN_IF_ERROR(load(candidate));
         TENPAK_RETURN_IF_ERROR(measure_text());
@@ -116,6 +120,16 @@ class CpuTrial {
     }
 
    private:
+    /// What the model is loaded for: sizes what is checked against the memory that is free before anything is read.
+    model::LoadOptions load_options(const model::ModelConfig& config) const {
+        model::LoadOptions options;
+        const std::uint32_t prompt = prompt_for(config.max_positions);
+        options.workload.sequences = *std::max_element(spec_.batches.begin(), spec_.batches.end());
+        options.workload.context = std::max(prompt + kDecodePositions, spec_.context);
+        options.workload.batch_tokens = std::max({options.workload.batch_tokens, prompt, spec_.context});
+        return options;
+    }
+
     evaluate::PerplexityOptions perplexity_options() const {
         evaluate::PerplexityOptions options;
         options.context = spec_.context;
@@ -128,7 +142,7 @@ class CpuTrial {
         std::error_code ec;
         if (start_.reference.empty() || evaluate::ReferenceReader::open(start_.reference).ok()) return {};
         std::filesystem::remove(start_.reference, ec);
-        TENPAK_ASSIGN(const auto fp16, model::Transformer::load(source_, {}, *backend_, {}, ctx_));
+        TENPAK_ASSIGN(const auto fp16, model::Transformer::load(source_, {}, *backend_, load_options_, ctx_));
         // A full disk, say, is no reason to lose the trial: measure_text() finds no reference and says so.
         const auto kept = evaluate::perplexity_and_keep(*fp16, text_, perplexity_options(), start_.reference, spec_.model_path, ctx_);
         return kept.ok() ? Status() : ctx_.check();
@@ -158,8 +172,9 @@ class CpuTrial {
             overrides = std::move(q.weights);
             session_.report("load", 0.5);
         }
-        TENPAK_ASSIGN(model_, model::Transformer::load(source_, overrides, *backend_, {}, ctx_));
+        TENPAK_ASSIGN(model_, model::Transformer::load(source_, overrides, *backend_, load_options_, ctx_));
         m.kernels = model_->kernels();
+        if (!model_->memory_plan().note.empty()) m.notes.push_back(model_->memory_plan().note);
         return {};
     }
 
@@ -228,11 +243,13 @@ class CpuTrial {
     /// fp16 and the candidate in turn, so that the ratio of their speeds is of one and the same moment.
     Status compare_with_fp16() {
         optimizer::Metrics& m = trial_.metrics;
-        if (!fits_beside(source_->parameters() * 2)) {
+        const std::uint64_t second = source_->parameters() * 2;
+        const compute::DeviceMemory* const device = compute::device_memory(*backend_);
+        if (device == nullptr ? !fits_beside(second) : second + second / 4 > device->free_bytes()) {
             m.notes.push_back("speed beside fp16 not measured: both do not fit in memory together");
             return {};
         }
-        TENPAK_ASSIGN(const auto fp16, model::Transformer::load(source_, {}, *backend_, {}, ctx_));
+        TENPAK_ASSIGN(const auto fp16, model::Transformer::load(source_, {}, *backend_, load_options_, ctx_));
         evaluate::AbOptions options;
         options.prompt = prompt_;
         options.batch = *std::max_element(spec_.batches.begin(), spec_.batches.end());
@@ -262,12 +279,13 @@ class CpuTrial {
     optimizer::Trial trial_;
     bool baseline_ = false;
     std::uint32_t prompt_ = 0;
+    model::LoadOptions load_options_;
 };
 
 }  // namespace
 
-Result<optimizer::Trial> run_cpu_trial(const StartMessage& start, WorkerSession& session) {
-    return CpuTrial(start, session).run();
+Result<optimizer::Trial> run_model_trial(const StartMessage& start, WorkerSession& session) {
+    return ModelTrial(start, session).run();
 }
 
 }  // namespace tenpak::jobs

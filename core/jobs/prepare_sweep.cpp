@@ -6,6 +6,7 @@
 #include "core/base/json.h"
 #include "core/base/thread_pool.h"
 #include "core/compute/cpu/cpu_backend.h"
+#include "core/compute/cuda/cuda_backend.h"
 #include "core/evaluate/multiple_choice.h"
 #include "core/jobs/model_opener.h"
 #include "core/jobs/sweep.h"
@@ -140,7 +141,13 @@ Result<SweepSpec> prepare_sweep(SweepSpec spec) {
             spec.model_fingerprint = spec.device = "fake";
             return spec;
         }
-        if (spec.backend != "cpu") return make_error(ErrorCode::kUnsupported, "no backend \"" + spec.backend + "\"", {}, "Known: cpu");
+        const bool cuda = compute::is_cuda_device(spec.backend);
+        if (cuda) {
+            TENPAK_RETURN_IF_ERROR(compute::cuda_device_index(spec.backend));
+            if (spec.device.empty()) return make_error(ErrorCode::kUnsupported, "no GPU was found to run on: running on the CPU", {}, "Use --device cpu");
+        } else if (spec.backend != "cpu") {
+            return make_error(ErrorCode::kUnsupported, "no backend \"" + spec.backend + "\"", {}, "Known: cpu, cuda, cuda:N");
+        }
 
         TENPAK_ASSIGN(const auto model, open_sweep_model(spec.model_path, spec.base_path));
         std::error_code ec;
@@ -174,7 +181,7 @@ Result<SweepSpec> prepare_sweep(SweepSpec spec) {
         }
         TENPAK_ASSIGN(spec.model_fingerprint, fingerprint(*model, spec, digests));
         const compute::CpuFeatures& cpu = compute::cpu_features();
-        spec.device = cpu.model + ", " + std::to_string(usable_cpus()) + " cores, " + cpu.instruction_sets();
+        if (!cuda) spec.device = cpu.model + ", " + std::to_string(usable_cpus()) + " cores, " + cpu.instruction_sets();
         return spec;
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "not enough memory to check the sweep's inputs", spec.model_path);

@@ -7,7 +7,8 @@
 #include "core/base/json.h"
 #include "core/base/thread_pool.h"
 #include "core/compute/cpu/cpu_backend.h"
-#include "core/compute/cuda/loader.h"
+#include "core/compute/cuda/cuda_backend.h"
+#include "core/compute/cuda/self_test.h"
 #include "core/jobs/child_process.h"
 #include "core/jobs/exit_reason.h"
 #include "core/jobs/worker.h"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr auto kProbeTimeout = std::chrono::seconds(15);  // a driver that wakes a GPU takes some seconds
 constexpr std::uint64_t kCopyBytes = 256u << 20;
+constexpr std::size_t kMaxGpus = 1024;
 
 }  // namespace
 
@@ -42,13 +44,21 @@ HardwareInfo probe_this_process() {
         h.gpu_reason = cuda.error().what;
         return h;
     }
+    for (const compute::CudaDevice& g : (*cuda)->devices()) {
+        h.gpus.push_back({g.name, std::to_string(g.sm_major) + "." + std::to_string(g.sm_minor), g.memory_bytes, g.free_bytes});
+    }
     const compute::CudaDevice& d = (*cuda)->devices().front();
     h.gpu_name = d.name;
     h.gpu_memory_bytes = d.memory_bytes;
     h.gpu_architecture = std::to_string(d.sm_major) + "." + std::to_string(d.sm_minor);
     h.gpu_driver = (*cuda)->driver_version();
     // A GPU whose kernels compute something else is no GPU to measure on.
-    if (const Status s = (*cuda)->self_test(0); !s.ok()) {
+    const auto self_test = [&]() -> Status {
+        TENPAK_RETURN_IF_ERROR((*cuda)->self_test(0));
+        TENPAK_ASSIGN(const auto backend, compute::make_cuda_backend(0));
+        return compute::compare_with_cpu(*backend);
+    };
+    if (const Status s = self_test(); !s.ok()) {
         h.gpu_reason = "the GPU's self-test failed (" + s.error().text() + "): running on the CPU";
         return h;
     }
@@ -59,9 +69,13 @@ HardwareInfo probe_this_process() {
 }
 
 std::string hardware_to_json(const HardwareInfo& h) {
+    OrderedJson gpus = OrderedJson::array();
+    for (const HardwareInfo::Gpu& g : h.gpus) {
+        gpus.push_back({{"name", g.name}, {"architecture", g.architecture}, {"memory_bytes", g.memory_bytes}, {"free_bytes", g.free_bytes}});
+    }
     const OrderedJson j = {{"cpu", h.cpu}, {"instruction_sets", h.instruction_sets}, {"cores", h.cores}, {"memory_bytes", h.memory_bytes}, {"gpu", h.gpu},
                            {"gpu_name", h.gpu_name}, {"gpu_reason", h.gpu_reason}, {"gpu_memory_bytes", h.gpu_memory_bytes},
-                           {"gpu_architecture", h.gpu_architecture}, {"gpu_driver", h.gpu_driver}, {"gpu_copy_bandwidth", h.gpu_copy_bandwidth},
+                           {"gpu_architecture", h.gpu_architecture}, {"gpu_driver", h.gpu_driver}, {"gpu_copy_bandwidth", h.gpu_copy_bandwidth}, {"gpus", gpus},
                            {"summary", h.summary()}};
     return j.dump(2, ' ', false, OrderedJson::error_handler_t::replace);
 }
@@ -80,6 +94,16 @@ Result<HardwareInfo> hardware_from_json(const std::string& json, const std::stri
     TENPAK_ASSIGN(h.gpu_architecture, json_get<std::string>(j, "gpu_architecture", where));
     TENPAK_ASSIGN(h.gpu_driver, json_get<int>(j, "gpu_driver", where));
     TENPAK_ASSIGN(h.gpu_copy_bandwidth, json_get<double>(j, "gpu_copy_bandwidth", where));
+    TENPAK_ASSIGN(const Json gpus, json_get<Json>(j, "gpus", where));
+    if (!gpus.is_array() || gpus.size() > kMaxGpus) return make_error(ErrorCode::kMalformed, "\"gpus\" must be an array", where);
+    for (const Json& g : gpus) {
+        HardwareInfo::Gpu gpu;
+        TENPAK_ASSIGN(gpu.name, json_get<std::string>(g, "name", where));
+        TENPAK_ASSIGN(gpu.architecture, json_get<std::string>(g, "architecture", where));
+        TENPAK_ASSIGN(gpu.memory_bytes, json_get<std::uint64_t>(g, "memory_bytes", where));
+        TENPAK_ASSIGN(gpu.free_bytes, json_get<std::uint64_t>(g, "free_bytes", where));
+        h.gpus.push_back(std::move(gpu));
+    }
     return h;
 }
 

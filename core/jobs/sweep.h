@@ -26,9 +26,9 @@ struct SweepSpec {
     std::vector<std::uint32_t> batches = {1, 2, 4, 8};
     std::uint64_t timing_samples = 300;
     double timing_seconds = 120;   ///< of one trial's timing at most; what is not reached has fewer samples and no p99
-    std::string backend = "cpu";   ///< "cpu", "fake:SCRIPT" (fake_backend.h)
+    std::string backend = "cpu";   ///< "cpu", "cuda", "cuda:N", "fake:SCRIPT" (fake_backend.h)
     std::string model_fingerprint; ///< filled by prepare_sweep(): changes when the model's files or the texts do
-    std::string device;            ///< filled by prepare_sweep(): results of another machine are not reused here
+    std::string device;            ///< results of another machine are not reused here; filled by prepare_sweep(), for a GPU by the caller (probe_hardware)
 };
 /// Canonical JSON: equal specs give equal text.
 std::string sweep_spec_json(const SweepSpec& spec);

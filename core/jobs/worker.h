@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "core/base/job_context.h"
 #include "core/jobs/sweep.h"
@@ -25,6 +26,11 @@ struct HardwareInfo {
     std::uint64_t gpu_memory_bytes = 0;
     std::string gpu_architecture;   ///< compute capability, "9.0"
     int gpu_driver = 0;             ///< CUDA version of the driver, 13000 is 13.0
+    struct Gpu {
+        std::string name, architecture;
+        std::uint64_t memory_bytes = 0, free_bytes = 0;
+    };
+    std::vector<Gpu> gpus;          ///< every device, in the order of cuda:0, cuda:1 …; also where `gpu` is false by the self-test
     double gpu_copy_bandwidth = 0;  ///< bytes/s read plus written by a copy kernel, measured by the probe
     /// "CPU, 2 cores, AVX-512 VNNI, AMX · no NVIDIA driver"
     std::string summary() const;

@@ -7,6 +7,7 @@
 
 #include <new>
 
+#include "core/compute/cuda/cuda_backend.h"
 #include "core/jobs/line_channel.h"
 #include "core/jobs/worker.h"
 #include "core/jobs/worker_protocol.h"
@@ -20,9 +21,9 @@ constexpr int kStartTimeoutMs = 30'000;
 
 Result<optimizer::Trial> run(const StartMessage& start, WorkerSession& session) {
     try {
-        if (start.spec.backend == "cpu") return run_cpu_trial(start, session);
+        if (start.spec.backend == "cpu" || compute::is_cuda_device(start.spec.backend)) return run_model_trial(start, session);
         if (start.spec.backend.starts_with("fake:")) return run_fake_trial(start, session);
-        return make_error(ErrorCode::kUnsupported, "no backend \"" + start.spec.backend + "\"", {}, "Known: cpu");
+        return make_error(ErrorCode::kUnsupported, "no backend \"" + start.spec.backend + "\"", {}, "Known: cpu, cuda, cuda:N");
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "the worker ran out of memory", start.candidate, "Free memory, or try a smaller model or batch");
     } catch (const std::exception& e) {

@@ -46,8 +46,8 @@ class WorkerSession {
     std::jthread beat_, hear_;
 };
 
-/// One candidate on the CPU: load, quantize, perplexity, timing.
-Result<optimizer::Trial> run_cpu_trial(const StartMessage& start, WorkerSession& session);
+/// One candidate on the spec's device: load, quantize, perplexity, timing.
+Result<optimizer::Trial> run_model_trial(const StartMessage& start, WorkerSession& session);
 /// One scripted candidate (fake_backend.h).
 Result<optimizer::Trial> run_fake_trial(const StartMessage& start, WorkerSession& session);
 /// Protocol version that the script wants to be announced; kWorkerProtocol normally.

@@ -44,6 +44,7 @@ struct CudaModule::Impl {
     decltype(&tenpak_cuda_release) release = nullptr;
     decltype(&tenpak_cuda_copy) copy = nullptr;
     decltype(&tenpak_cuda_decode_blocks) decode_blocks = nullptr;
+    decltype(&tenpak_cuda_get_compute) get_compute = nullptr;
     tenpak_cuda_runtime runtime{};
     std::vector<CudaDevice> devices;
 
@@ -77,7 +78,8 @@ Result<std::unique_ptr<CudaModule>> CudaModule::open() {
     if (!impl->find("tenpak_cuda_abi", impl->abi) || impl->abi() != TENPAK_CUDA_ABI || !impl->find("tenpak_cuda_get_runtime", impl->get_runtime) ||
         !impl->find("tenpak_cuda_get_device", impl->get_device) || !impl->find("tenpak_cuda_copy_bandwidth", impl->copy_bandwidth) ||
         !impl->find("tenpak_cuda_rms_norm", impl->rms_norm) || !impl->find("tenpak_cuda_allocate", impl->allocate) || !impl->find("tenpak_cuda_release", impl->release) ||
-        !impl->find("tenpak_cuda_copy", impl->copy) || !impl->find("tenpak_cuda_decode_blocks", impl->decode_blocks)) {
+        !impl->find("tenpak_cuda_copy", impl->copy) || !impl->find("tenpak_cuda_decode_blocks", impl->decode_blocks) ||
+        !impl->find("tenpak_cuda_get_compute", impl->get_compute)) {
         return make_error(ErrorCode::kUnsupported, "the CUDA module is of another version of tenpak: running on the CPU");
     }
     ErrorText error{};
@@ -98,6 +100,7 @@ Result<std::unique_ptr<CudaModule>> CudaModule::open() {
 int CudaModule::driver_version() const { return impl_->runtime.driver_version; }
 int CudaModule::runtime_version() const { return impl_->runtime.runtime_version; }
 const std::vector<CudaDevice>& CudaModule::devices() const { return impl_->devices; }
+const tenpak_cuda_compute& CudaModule::compute() const { return *impl_->get_compute(); }
 
 Result<double> CudaModule::copy_bandwidth(int device, std::uint64_t bytes) const {
     ErrorText error{};

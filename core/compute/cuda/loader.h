@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/compute/cuda/commands.h"
 #include "core/compute/cuda/weight_block.h"
 
 namespace tenpak::compute {
@@ -66,6 +67,9 @@ class CudaModule {
     /// payload that does not fit its block.
     Result<double> decode_blocks(std::span<const tenpak_weight_block> blocks, const CudaMemory& image, const CudaMemory& predictions, const CudaMemory& keys,
                                  CudaMemory& output) const;
+
+    /// What runs models (cuda_backend.h); valid as long as the module.
+    const tenpak_cuda_compute& compute() const;
 
    private:
     friend class CudaMemory;

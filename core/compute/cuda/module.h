@@ -6,9 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/compute/cuda/commands.h"
 #include "core/compute/cuda/weight_block.h"
 
-#define TENPAK_CUDA_ABI 2
+#define TENPAK_CUDA_ABI 3
 
 #ifdef __cplusplus
 extern "C" {

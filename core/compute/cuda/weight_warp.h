@@ -6,18 +6,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/compute/cuda/portable.h"
 #include "core/compute/cuda/weight_block.h"
-
-#ifdef __CUDACC__
-#define TENPAK_HOST_DEVICE __host__ __device__ __forceinline__
-#else
-#define TENPAK_HOST_DEVICE inline
-#endif
-#ifdef __CUDA_ARCH__
-#define TENPAK_UNROLL _Pragma("unroll")
-#else
-#define TENPAK_UNROLL
-#endif
 
 namespace tenpak::compute {
 

@@ -254,9 +254,12 @@ TEST(Probe, SummaryIsShort) {
     h.instruction_sets = "AVX-512 VNNI, AMX";
     h.gpu_reason = "no NVIDIA driver found: running on the CPU";
     EXPECT_EQ(h.summary(), "CPU, 2 cores, AVX-512 VNNI, AMX · no NVIDIA driver");
+    h.gpus = {{"NVIDIA H100", "9.0", 80'000'000'000, 79'000'000'000}};
     const auto back = hardware_from_json(hardware_to_json(h), "test");
     ASSERT_TRUE(back.ok()) << back.error().text();
     EXPECT_EQ(back->summary(), h.summary());
+    ASSERT_EQ(back->gpus.size(), 1u);
+    EXPECT_EQ(back->gpus[0].free_bytes, 79'000'000'000u);
 }
 
 }  // namespace

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// For a machine with a GPU (run.sh compute): every operation and whole tiny models against the CPU backend; the relative error that
+// each may have is in tests/core/compute/cuda_cases.h.
+//   tenpak_gpu_compute [DEVICE]      DEVICE: 0 if not named
+#include <cstdio>
+#include <cstdlib>
+
+#include "core/compute/cuda/cuda_backend.h"
+#include "core/model/transformer.h"
+#include "tests/core/compute/cuda_cases.h"
+#include "tests/core/model/tiny_model.h"
+
+namespace {
+
+using namespace tenpak;
+using namespace tenpak::compute;
+using namespace tenpak::test;
+
+[[noreturn]] void die(const std::string& what) {
+    std::fprintf(stderr, "FAILED: %s\n", what.c_str());
+    std::exit(1);
+}
+template <class T>
+T need(Result<T> r) {
+    if (!r.ok()) die(r.error().text());
+    return std::move(r).value();
+}
+void need(const Status& s) {
+    if (!s.ok()) die(s.error().text());
+}
+
+int report(const BackendCases& cases, const char* what) {
+    int bad = 0;
+    double worst = 0;
+    for (const CaseResult& r : cases.results) {
+        if (r.tolerance > 0) worst = std::max(worst, r.error / r.tolerance);
+        if (r.good()) continue;
+        ++bad;
+        std::printf("WRONG %s: error %.3g, allowed %.3g %s\n", r.name.c_str(), r.error, r.tolerance, r.problem.c_str());
+    }
+    std::printf("%s: %zu cases, %d wrong, worst at %.0f %% of its tolerance\n", what, cases.results.size(), bad, 100 * worst);
+    return bad;
+}
+
+int operations(Backend& gpu) {
+    int bad = 0;
+    {
+        BackendCases cases(gpu);
+        cases.elementwise();
+        cases.append();
+        bad += report(cases, "element-wise, norms, rotation");
+    }
+    {
+        BackendCases cases(gpu);
+        struct Shape {
+            std::uint32_t n, k, group;
+        };
+        const Shape shapes[] = {{16, 64, 32}, {1, 2, 2}, {37, 96, 32}, {129, 300, 50}, {256, 512, 128}, {96, 640, 0}, {48, 180, 18}, {1024, 4096, 128}, {4096, 1024, 64}, {333, 11008, 128}};
+        for (const WeightFormat f : {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kF16, WeightFormat::kInt8Channel, WeightFormat::kInt8Group, WeightFormat::kInt4Group})
+            for (const Shape& s : shapes)
+                for (const std::uint32_t t : {1u, 3u, 8u, 9u, 16u, 17u, 33u, 64u, 70u, 130u, 300u}) cases.linear(f, s.n, s.k, s.group, t, t % 2 == 1);
+        bad += report(cases, "products");
+    }
+    {
+        BackendCases cases(gpu);
+        for (const auto& a : attention_cases()) cases.attention(a);
+        cases.attention({{32, 8, 128, 0.0884f}, {{1, 4095}, {1, 17}, {1, 0}}});
+        cases.attention({{32, 8, 128, 0.0884f}, {{700, 0}, {300, 500}}});
+        cases.attention({{16, 8, 256, 0.0625f, 50.0f, 1024}, {{900, 600}, {1, 3000}}});
+        bad += report(cases, "attention");
+    }
+    return bad;
+}
+
+std::vector<model::Token> some_tokens(std::size_t n, std::uint32_t vocab, unsigned seed) {
+    std::mt19937 rng(seed);
+    std::vector<model::Token> t(n);
+    for (auto& v : t) v = static_cast<model::Token>(rng() % vocab);
+    return t;
+}
+
+// Prompts of three sequences, then decode steps of all: the third step on is a replayed graph.
+std::vector<float> run(const TinyModel& tiny, const std::filesystem::path& dir, const WeightOverrides& overrides, Backend& backend, bool f32) {
+    const auto source = need(ModelDirectory::open(dir));
+    const auto m = need(model::Transformer::load(source, overrides, backend, {f32}, {}));
+    model::KvCache cache(m->config(), backend, 3, 48);
+    std::vector<float> all, logits;
+    std::vector<std::vector<model::Token>> texts;
+    std::vector<model::SequenceChunk> chunks;
+    for (std::uint32_t s = 0; s < 3; ++s) texts.push_back(some_tokens(4 + 9 * s, tiny.shape.vocab, s + 1));
+    for (std::uint32_t s = 0; s < 3; ++s) chunks.push_back({s, texts[s]});
+    for (unsigned step = 0; step < 20; ++step) {
+        need(m->forward(chunks, cache, step == 0 ? model::LogitsOf::kAll : model::LogitsOf::kLastOfChunk, logits));
+        all.insert(all.end(), logits.begin(), logits.end());
+        for (std::uint32_t s = 0; s < 3; ++s) {
+            texts[s] = some_tokens(1, tiny.shape.vocab, (100 + step) * 3 + s);
+            chunks[s] = {s, texts[s]};
+        }
+    }
+    return all;
+}
+
+int models(CudaBackend& gpu) {
+    const auto cpu = make_cpu_backend();
+    int bad = 0;
+    TinyShape shape;
+    shape.hidden = 128;
+    shape.intermediate = 256;
+    shape.attention_bias = true;
+    const TinyModel tiny(shape);
+    TempDir dir;
+    tiny.write(dir / "m");
+    const auto check = [&](const std::string& name, const WeightOverrides& overrides, bool f32, double tolerance) {
+        const auto want = run(tiny, dir / "m", overrides, *cpu, f32), got = run(tiny, dir / "m", overrides, gpu, f32), again = run(tiny, dir / "m", overrides, gpu, f32);
+        const double e = relative_error(got, std::vector<double>(want.begin(), want.end()));
+        const bool good = e <= tolerance && got == again;
+        bad += good ? 0 : 1;
+        std::printf("%smodel in %s: error %.3g of %.3g, %s\n", good ? "" : "WRONG ", name.c_str(), e, tolerance, got == again ? "the same again" : "ANOTHER RESULT THE SECOND TIME");
+    };
+    check("fp32", {}, true, 2e-3);
+    check("bf16", {}, false, 1e-2);
+    for (const WeightFormat f : {WeightFormat::kInt4Group, WeightFormat::kInt8Group, WeightFormat::kInt8Channel}) {
+        WeightOverrides overrides;
+        unsigned seed = 1;
+        for (const auto& [name, dims] : tiny.shapes) {
+            if (name.find("proj.weight") == std::string::npos) continue;
+            LinearWeight w = random_weight(f, static_cast<std::uint32_t>(dims[0]), static_cast<std::uint32_t>(dims[1]), dims[1] % 64 == 0 ? 64 : 16, ++seed);
+            for (auto& z : w.zeros) z = static_cast<std::uint8_t>(7 + z % 2);
+            overrides.linears.emplace(name, std::move(w));
+        }
+        check(weight_format_name(f), overrides, false, f == WeightFormat::kInt8Channel ? 6e-2 : 2e-2);
+    }
+    const auto use = need(gpu.memory());
+    std::printf("%llu graphs, %llu replays, %llu launches; %.1f MB at most\n", static_cast<unsigned long long>(use.graphs), static_cast<unsigned long long>(use.graph_launches),
+                static_cast<unsigned long long>(use.launches), static_cast<double>(use.peak) / 1e6);
+    if (use.graph_launches == 0) {
+        std::printf("WRONG no step was replayed as a graph\n");
+        ++bad;
+    }
+    return bad;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    auto backend = make_cuda_backend(argc > 1 ? std::atoi(argv[1]) : 0);
+    if (!backend.ok()) {
+        std::printf("SKIPPED: %s\n", backend.error().what.c_str());
+        return backend.error().code == ErrorCode::kUnsupported ? 77 : 1;
+    }
+    CudaBackend& gpu = **backend;
+    std::printf("%s\n", gpu.description().c_str());
+    const int bad = operations(gpu) + models(gpu);
+    if (bad != 0) die(std::to_string(bad) + " results are wrong");
+    std::printf("passed\n");
+    return 0;
+}
