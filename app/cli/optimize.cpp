@@ -62,7 +62,9 @@ Status choose_device(const Options& o, const Context& ctx, jobs::SweepSpec& spec
     const auto hardware = jobs::probe_hardware(ctx.program);
     if (!hardware.ok() || !hardware->gpu) {
         if (o.device.empty()) return {};
-        return hardware.ok() ? make_error(ErrorCode::kUnsupported, hardware->gpu_reason, {}, "Use --device cpu") : hardware.error();
+        if (!hardware.ok()) return hardware.error();
+        // The probe's reason is worded for a program that goes on without a GPU; here one was asked for.
+        return make_error(ErrorCode::kUnsupported, hardware->gpu_reason.substr(0, hardware->gpu_reason.rfind(": running on the CPU")), {}, "Use --device cpu");
     }
     if (static_cast<std::size_t>(index) >= hardware->gpus.size()) {
         return make_error(ErrorCode::kInvalidArgument, "there is no GPU " + std::to_string(index), {}, "tenpak worker --probe lists them");
