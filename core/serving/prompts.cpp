@@ -36,11 +36,10 @@ Result<Prompt> PromptMaker::next() {
 }
 
 Result<std::shared_ptr<const model::Tokenizer>> load_local_tokenizer(const std::string& path) {
-    fs::path file = path;
     std::error_code ec;
-    if (fs::is_directory(file, ec)) file /= "tokenizer.json";
-    TENPAK_ASSIGN(const std::string text, read_text_file(file));
-    return model::parse_tokenizer(text, file.string());
+    if (fs::is_directory(path, ec)) return model::load_tokenizer_folder(path);
+    TENPAK_ASSIGN(const std::string text, read_text_file(path));
+    return model::parse_tokenizer(text, path);
 }
 
 }  // namespace tenpak::serving
