@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every test carries a label: quick (each CI run) or nightly (long fuzzing, soak, real data).
 set(TENPAK_TEST_ENV "QT_QPA_PLATFORM=offscreen" "TENPAK_SHARED_DATA=${CMAKE_SOURCE_DIR}/../shared/data"
-    "UBSAN_OPTIONS=print_stacktrace=1")
+    "UBSAN_OPTIONS=print_stacktrace=1" "ASAN_OPTIONS=allocator_may_return_null=1")  # memory that cannot be had is an error to test
 
 # tenpak_add_core_test(NAME delta SOURCES a_test.cpp ... [LIBS x] [LABEL quick|nightly] [TIMEOUT s])
 # makes the GTest program tenpak_test_NAME, registered as one ctest entry.

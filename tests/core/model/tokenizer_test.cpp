@@ -278,7 +278,7 @@ TEST(Tokenizer, LongTextWithoutSpacesTakesNoQuadraticTime) {
     EXPECT_EQ((*t)->decode(ids(**t, as)), as);
     EXPECT_EQ((*t)->decode(ids(**t, same)), same);
     std::string mixed;
-    for (int i = 0; mixed.size() < 2'000'000; ++i) mixed += static_cast<char>('a' + i * i % 23);
+    for (unsigned i = 0; mixed.size() < 2'000'000; ++i) mixed += static_cast<char>('a' + i * i % 23);
     EXPECT_EQ((*t)->decode(ids(**t, mixed)), mixed);
 }
 
