@@ -18,6 +18,7 @@ Status save_recorded_sweep(const std::filesystem::path& path, RecordedSweep swee
     sweep.spec.model_path = file_name(sweep.spec.model_path);
     sweep.spec.text_path = file_name(sweep.spec.text_path);
     sweep.spec.calibration_path = file_name(sweep.spec.calibration_path);
+    sweep.spec.tasks_path = file_name(sweep.spec.tasks_path);
     Json trials = Json::array();
     bool any = false;
     for (const optimizer::Trial& t : sweep.trials) {
