@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // One candidate measured on the CPU or a GPU, inside the worker process.
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -86,12 +84,6 @@ void take(optimizer::Metrics& m, const evaluate::TimingResult& r) {
     m.prefill_tps = r.prefill_tps;
     m.bandwidth_fraction = r.bandwidth_fraction;
     m.memory_bytes = r.memory_bytes;
-}
-
-/// Memory that a second model may take for a comparison beside the first: half of what is free now.
-bool fits_beside(std::uint64_t bytes) {
-    const auto free_pages = ::sysconf(_SC_AVPHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);
-    return free_pages > 0 && page > 0 && bytes < static_cast<std::uint64_t>(free_pages) * static_cast<std::uint64_t>(page) / 2;
 }
 
 class ModelTrial {
@@ -244,8 +236,7 @@ class ModelTrial {
     Status compare_with_fp16() {
         optimizer::Metrics& m = trial_.metrics;
         const std::uint64_t second = source_->parameters() * 2;
-        const compute::DeviceMemory* const device = compute::device_memory(*backend_);
-        if (device == nullptr ? !fits_beside(second) : second + second / 4 > device->free_bytes()) {
+        if (const std::uint64_t free = backend_->free_memory(); free > 0 && 2 * second > free) {  // as much again stays free
             m.notes.push_back("speed beside fp16 not measured: both do not fit in memory together");
             return {};
         }

@@ -12,6 +12,7 @@
 #include "core/compute/buffer.h"
 #include "core/compute/cuda/cuda_backend.h"
 #include "tests/core/compute/weights.h"
+#include "tests/gpu/need.h"
 
 namespace {
 
@@ -19,19 +20,6 @@ using namespace tenpak;
 using namespace tenpak::compute;
 using namespace tenpak::test;
 using Clock = std::chrono::steady_clock;
-
-[[noreturn]] void die(const std::string& what) {
-    std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-    std::exit(1);
-}
-template <class T>
-T need(Result<T> r) {
-    if (!r.ok()) die(r.error().text());
-    return std::move(r).value();
-}
-void need(const Status& s) {
-    if (!s.ok()) die(s.error().text());
-}
 
 constexpr std::uint32_t kHidden = 4096, kIntermediate = 11008, kLayers = 8;  // 8 of 32 layers are beyond every cache; figures are of 32
 constexpr double kOf = 32.0 / kLayers;

@@ -9,25 +9,13 @@
 #include "core/model/transformer.h"
 #include "tests/core/compute/cuda_cases.h"
 #include "tests/core/model/tiny_model.h"
+#include "tests/gpu/need.h"
 
 namespace {
 
 using namespace tenpak;
 using namespace tenpak::compute;
 using namespace tenpak::test;
-
-[[noreturn]] void die(const std::string& what) {
-    std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-    std::exit(1);
-}
-template <class T>
-T need(Result<T> r) {
-    if (!r.ok()) die(r.error().text());
-    return std::move(r).value();
-}
-void need(const Status& s) {
-    if (!s.ok()) die(s.error().text());
-}
 
 int report(const BackendCases& cases, const char* what) {
     int bad = 0;
@@ -72,13 +60,6 @@ int operations(Backend& gpu) {
     return bad;
 }
 
-std::vector<model::Token> some_tokens(std::size_t n, std::uint32_t vocab, unsigned seed) {
-    std::mt19937 rng(seed);
-    std::vector<model::Token> t(n);
-    for (auto& v : t) v = static_cast<model::Token>(rng() % vocab);
-    return t;
-}
-
 // Prompts of three sequences, then decode steps of all: the third step on is a replayed graph.
 std::vector<float> run(const TinyModel& tiny, const std::filesystem::path& dir, const WeightOverrides& overrides, Backend& backend, bool f32) {
     const auto source = need(ModelDirectory::open(dir));
@@ -87,13 +68,13 @@ std::vector<float> run(const TinyModel& tiny, const std::filesystem::path& dir, 
     std::vector<float> all, logits;
     std::vector<std::vector<model::Token>> texts;
     std::vector<model::SequenceChunk> chunks;
-    for (std::uint32_t s = 0; s < 3; ++s) texts.push_back(some_tokens(4 + 9 * s, tiny.shape.vocab, s + 1));
+    for (std::uint32_t s = 0; s < 3; ++s) texts.push_back(random_tokens(4 + 9 * s, tiny.shape.vocab, s + 1));
     for (std::uint32_t s = 0; s < 3; ++s) chunks.push_back({s, texts[s]});
     for (unsigned step = 0; step < 20; ++step) {
         need(m->forward(chunks, cache, step == 0 ? model::LogitsOf::kAll : model::LogitsOf::kLastOfChunk, logits));
         all.insert(all.end(), logits.begin(), logits.end());
         for (std::uint32_t s = 0; s < 3; ++s) {
-            texts[s] = some_tokens(1, tiny.shape.vocab, (100 + step) * 3 + s);
+            texts[s] = random_tokens(1, tiny.shape.vocab, (100 + step) * 3 + s);
             chunks[s] = {s, texts[s]};
         }
     }
