@@ -10,6 +10,8 @@ LinearWeight take_rows(const LinearWeight& weight, const RowMap& rows) {
     out.k = weight.k;
     out.group = weight.group;
     out.symmetric = weight.symmetric;
+    out.outlier_threshold = weight.outlier_threshold;
+    out.group_index = weight.group_index;  // of columns
     const auto take = [&](const auto& from, auto& to) {
         if (from.empty()) return;
         const std::size_t width = from.size() / weight.n;  // values a row: every vector has the same number for each
@@ -24,7 +26,11 @@ LinearWeight take_rows(const LinearWeight& weight, const RowMap& rows) {
     take(weight.codes, out.codes);
     take(weight.scales, out.scales);
     take(weight.zeros, out.zeros);
+    take(weight.low, out.low);
+    take(weight.mask, out.mask);
+    take(weight.multiples, out.multiples);
     take(weight.bias, out.bias);
+    // NF4's nested scales are shared across rows: the part keeps the plain scales, which say the same.
     return out;
 }
 

@@ -31,6 +31,10 @@ std::uint64_t packed_bytes(WeightFormat format, std::uint64_t n, std::uint64_t k
         case WeightFormat::kInt8Channel: return rows * (padded(k, 64) + 8) + extra;
         case WeightFormat::kInt8Group: return rows * groups * (width + 4) + extra;
         case WeightFormat::kInt4Group: return rows * groups * (width / 2 + 4) + extra;
+        case WeightFormat::kNf4Group: return rows * groups * (width / 2 + 4) + extra;
+        case WeightFormat::kInt4Residual:
+        case WeightFormat::kInt4Sparse: return rows * groups * (width * 3 / 4 + 4) + extra;
+        case WeightFormat::kFp8Channel: return rows * (padded(k, 64) + 8) + extra;
     }
     return 0;
 }

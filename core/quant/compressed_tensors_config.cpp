@@ -73,7 +73,7 @@ Json compressed_tensors_config(const QuantizedModel& model) {
         Json scheme;
         scheme["weights"] = weight_scheme(c, group);
         scheme["input_activations"] = nullptr;
-        if (c.int8_activations) {
+        if (c.rounds_activations()) {
             scheme["input_activations"] = {{"num_bits", 8}, {"type", "int"}, {"symmetric", true}, {"strategy", "token"}, {"dynamic", true}};
         }
         scheme["output_activations"] = nullptr;
@@ -85,7 +85,7 @@ Json compressed_tensors_config(const QuantizedModel& model) {
         }
         groups["group_" + std::to_string(groups.size())] = scheme;
     }
-    return {{"quant_method", "compressed-tensors"}, {"format", c.int8_activations ? "int-quantized" : "pack-quantized"},
+    return {{"quant_method", "compressed-tensors"}, {"format", c.rounds_activations() ? "int-quantized" : "pack-quantized"},
             {"quantization_status", "compressed"}, {"global_compression_ratio", nullptr}, {"kv_cache_scheme", nullptr},
             {"ignore", {"lm_head"}}, {"config_groups", groups}};
 }

@@ -65,8 +65,8 @@ Status refuse_quantized(const ModelSource& source) {
 Result<QuantizedModel> run(std::shared_ptr<const ModelSource> source, const Candidate& candidate, std::span<const model::Token> calibration,
                            const CalibrationOptions& options, compute::Backend& backend, const JobContext& ctx) {
     const auto begin = std::chrono::steady_clock::now();
-    if (candidate.bits != 16 && candidate.bits != 8 && (candidate.bits < 2 || candidate.bits > 4)) {
-        return make_error(ErrorCode::kUnsupported, "candidates have 2 to 4, 8 or 16 bits", candidate.name);
+    if (candidate.format == compute::WeightFormat::kInt4Group && (candidate.bits < 2 || candidate.bits > 4)) {
+        return make_error(ErrorCode::kUnsupported, "4-bit groups hold codes of 2 to 4 bits", candidate.name);
     }
     Job job;
     TENPAK_ASSIGN(job.config, model::read_config(*source));
@@ -79,6 +79,7 @@ Result<QuantizedModel> run(std::shared_ptr<const ModelSource> source, const Cand
     if (const TensorInfo* t = job.source->find(model::layer_layout(job.config, 0).linears.front().name)) job.dtype = t->dtype;
     switch (candidate.method) {
         case Method::kNone: break;
+        case Method::kMixed: return make_error(ErrorCode::kUnsupported, "no search for mixed candidates", candidate.name);
         case Method::kRoundToNearest: TENPAK_RETURN_IF_ERROR(quantize_round_to_nearest(job)); break;
         case Method::kAwq:
         case Method::kGptq: TENPAK_RETURN_IF_ERROR(run_calibrated(job, calibration, options, backend)); break;

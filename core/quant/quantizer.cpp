@@ -110,6 +110,9 @@ Status quantize_round_to_nearest(Job& job) {
             TENPAK_RETURN_IF_ERROR(job.ctx.check());
             TENPAK_ASSIGN(const DenseLinear from, job.read_linear(stored));
             const GroupFormat f = job.format_for(from.k);
+            if (c.format > compute::WeightFormat::kInt4Group || c.outlier_threshold > 0) {
+                return make_error(ErrorCode::kUnsupported, "no quantizer for this candidate", c.name);
+            }
             compute::LinearWeight q = c.bits == 8 ? round_to_nearest_int8(from.w, from.n, from.k, c.group == 0 ? 0 : f.group, f.min_scale, *job.pool)
                                                   : round_to_nearest_int4(from.w, from.n, from.k, f, *job.pool);
             const double error = relative_weight_error(from.w, q.dequantize());

@@ -215,6 +215,7 @@ void integer(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned
         case WeightFormat::kF32:
         case WeightFormat::kBF16:
         case WeightFormat::kF16: return;
+        default: return;
     }
 }
 

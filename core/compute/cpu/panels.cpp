@@ -84,6 +84,11 @@ void pack_grouped(const LinearWeight& w, Panels& out, std::size_t p) {
     }
 }
 
+// Formats without a layout of their own are kept as fp32.
+bool has_panels(const LinearWeight& w) {
+    return w.format <= WeightFormat::kInt4Group && w.group_index.empty() && w.outlier_threshold == 0;
+}
+
 }  // namespace
 
 void* allocate_aligned(std::size_t bytes) {
@@ -108,8 +113,17 @@ bool Panels::read_row(std::uint32_t index, float* out) const {
     return true;
 }
 
-Result<std::unique_ptr<Panels>> pack_panels(const LinearWeight& w, ThreadPool& pool) {
-    TENPAK_RETURN_IF_ERROR(w.validate("linear weight"));
+Result<std::unique_ptr<Panels>> pack_panels(const LinearWeight& given, ThreadPool& pool) {
+    TENPAK_RETURN_IF_ERROR(given.validate("linear weight"));
+    LinearWeight plain;
+    const bool own = has_panels(given);
+    if (!own) {
+        plain.n = given.n;
+        plain.k = given.k;
+        plain.f32 = given.dequantize();
+        plain.bias = given.bias;
+    }
+    const LinearWeight& w = own ? given : plain;
     auto out = std::make_unique<Panels>();
     out->format = w.format;
     out->rows = w.n;
@@ -129,6 +143,7 @@ Result<std::unique_ptr<Panels>> pack_panels(const LinearWeight& w, ThreadPool& p
             out->scale_kind = scale_kind_of(w.scales);
             out->symmetric = std::all_of(w.zeros.begin(), w.zeros.end(), [](std::uint8_t z) { return z == 8; });
             break;
+        default: return make_error(ErrorCode::kUnsupported, std::string("no panels for ") + weight_format_name(w.format) + " weights");
     }
     const std::size_t column = w.format == WeightFormat::kF32 ? 64 : w.format == WeightFormat::kInt8Channel ? 16 : 32;
     out->panel_bytes = out->grouped() ? out->groups * out->group_bytes() : out->padded * column;

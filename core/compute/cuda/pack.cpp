@@ -30,7 +30,10 @@ void pack_dense(const LinearWeight& w, CudaWeight& out) {
     out.kernel = weight_format_name(w.format);
 }
 
-bool packable(const LinearWeight& w) { return w.group == 0 || w.group == w.k || (w.group >= 32 && std::has_single_bit(w.group)); }
+bool packable(const LinearWeight& w) {
+    if (w.format > WeightFormat::kInt4Group || !w.group_index.empty() || w.outlier_threshold > 0) return false;
+    return w.group == 0 || w.group == w.k || (w.group >= 32 && std::has_single_bit(w.group));
+}
 
 // Scales relative to a power of two, so that fp16's range is enough.
 void pack_scales(const LinearWeight& w, CudaWeight& out) {

@@ -7,12 +7,12 @@ using namespace tenpak;
 using namespace tenpak::quant;
 
 TEST(Candidate, KnowsEveryNameOfTheDesign) {
-    for (const char* name : {"fp16", "int8", "int8_g128", "rtn_g128", "awq_g128", "awq_g256", "gptq_g128"}) {
+    for (const char* name : {"fp16", "int8", "llm_int8", "int8_g128", "fp8", "nf4", "rtn_g128", "awq_g128", "awq_g256", "gptq_g128", "gptq_g128_sym", "gptq_g128_desc", "int4_residual", "int4_sparse25", "mixed", "mixed_4.5"}) {
         const auto c = find_candidate(name);
         ASSERT_TRUE(c.ok()) << name;
         EXPECT_EQ(c->name, name);
     }
-    EXPECT_TRUE(find_candidate("int8")->int8_activations);
+    EXPECT_TRUE(find_candidate("int8")->rounds_activations());
     EXPECT_EQ(find_candidate("awq_g256")->group, 256u);
     EXPECT_FALSE(find_candidate("rtn_g128")->needs_calibration());
     EXPECT_TRUE(find_candidate("gptq_g128")->needs_calibration());
