@@ -42,7 +42,7 @@ const std::vector<Candidate>& known_candidates() {
 }
 
 const std::vector<std::string>& default_candidates() {
-    static const std::vector<std::string> names = {"fp16", "int8", "int8_g128", "rtn_g128", "awq_g128", "gptq_g128"};
+    static const std::vector<std::string> names = {"fp16", "int8", "int8_g128", "nf4", "rtn_g128", "awq_g128", "gptq_g128", "int4_residual"};
     return names;
 }
 

@@ -105,9 +105,12 @@ class Quantization {
             TENPAK_ASSIGN(windows_, cut_windows(calibration, options_.calibration, config_.max_positions));
         }
         TENPAK_RETURN_IF_ERROR(locate(candidates, backend_.name()));
-        for (const Work& w : work_) progress_.total += w.finished() ? 0 : config_.layers * model::layer_layout(config_, 0).linears.size();
-        for (Work& w : work_) {
-            for (std::uint32_t l = 0; l < config_.layers && !w.finished(); ++l) progress_.done += w.ready[l] ? model::layer_layout(config_, l).linears.size() : 0;
+        for (const Work& w : work_) {
+            for (std::uint32_t l = 0; l < config_.layers && w.candidate.method != Method::kNone; ++l) {
+                const std::uint64_t tensors = model::layer_layout(config_, l).linears.size();
+                progress_.total += tensors;
+                progress_.done += w.ready[l] ? tensors : 0;
+            }
         }
         return {};
     }

@@ -19,7 +19,8 @@ struct CalibratedLayer;  // layer_pass.h
 struct CalibrationOptions {
     std::uint32_t sequences = 64, length = 256;
     /// GPTQ: each linear sees the inputs that the already quantized part of the model gives it ("true sequential"), so that
-    /// later layers make up for earlier errors. Costs passes of its own for each such candidate; false: all share one pass.
+    /// later layers make up for earlier errors. Costs passes of its own for each such candidate, for no gain beyond the noise on
+    /// the sample (README.md); false: all share one pass.
     bool propagate = false;
 };
 

@@ -140,34 +140,37 @@ def awq(w, x, group, bits):
                 error=float(((x @ q.T - want) ** 2).sum()))
 
 
-def gptq(w, x, group, bits, symmetric, damp, order_by_group):
+def gptq(w, x, group, bits, symmetric, damp, order):
+    """`order`: "stored", "group" (groups stay neighbours) or "importance" (desc_act: a group is what comes one after the other)."""
     n, k = w.shape
     h = x.T @ x
     dead = np.diag(h) == 0
     mean = np.diag(h).mean()
     perm = np.arange(k)
-    if order_by_group:
-        d = np.diag(h)
+    d = np.diag(h)
+    if order == "group":
         inner = [g * group + np.argsort(-d[g * group:(g + 1) * group], kind="stable") for g in range(k // group)]
         outer = np.argsort([-d[i[0]] for i in inner], kind="stable")
         perm = np.concatenate([inner[g] for g in outer])
+    if order == "importance":
+        perm = np.argsort(-d, kind="stable")
     h = h + np.eye(k) * damp * mean
     h[dead, dead] = 1
     h, wp = h[perm][:, perm], w[:, perm].copy()
     u = np.linalg.cholesky(np.linalg.inv(h)).T  # upper: h^-1 = u^T u
-    codes, scales, zeros = np.zeros((n, k)), np.zeros((n, k // group)), np.zeros((n, k // group))
+    codes, scales, zeros, q = np.zeros((n, k)), np.zeros((n, k // group)), np.zeros((n, k // group)), np.zeros((n, k))
+    index = np.zeros(k, int)
     for i in range(k):
+        g = index[perm[i]] = i // group if order == "importance" else perm[i] // group
         for r in range(n):
-            g = perm[i] // group
             if i % group == 0:
                 scales[r, g], zeros[r, g] = grid(wp[r, i:i + group], bits, symmetric)
             c = encode(wp[r, i], scales[r, g], zeros[r, g], bits)
             codes[r, perm[i]] = c
-            e = (wp[r, i] - (c - zeros[r, g]) * scales[r, g]) / u[i, i]
-            wp[r, i:] -= e * u[i, i:]
-    q = dequantize(codes, scales, zeros, group)
+            q[r, perm[i]] = (c - zeros[r, g]) * scales[r, g]
+            wp[r, i:] -= (wp[r, i] - q[r, perm[i]]) / u[i, i] * u[i, i:]
     return dict(codes=codes.astype(int).ravel().tolist(), scales=scales.ravel().tolist(), zeros=zeros.astype(int).ravel().tolist(),
-                error=float((((x @ (q - w).T)) ** 2).sum()))
+                group_index=index.tolist(), error=float((((x @ (q - w).T)) ** 2).sum()))
 
 
 def inputs(rng, tokens, k):
@@ -199,9 +202,11 @@ def main():
                            scales=(top32 / np.float32(127)).ravel().tolist())
     out["awq4"] = awq(w, x, group, 4)
     out["awq3"] = awq(w, x, group, 3)
-    out["gptq_sym4"] = gptq(w, x, group, 4, True, 0.05, True)
-    out["gptq_asym4_plain_order"] = gptq(w, x, group, 4, False, 0.05, False)
-    out["gptq_asym3_few"] = gptq(w, few, group, 3, False, 0.01, True)
+    out["gptq_sym4"] = gptq(w, x, group, 4, True, 0.05, "group")
+    out["gptq_asym4_plain_order"] = gptq(w, x, group, 4, False, 0.05, "stored")
+    out["gptq_asym3_few"] = gptq(w, few, group, 3, False, 0.01, "group")
+    out["gptq_sym4_desc"] = gptq(w, x, group, 4, True, 0.05, "importance")
+    out["gptq_asym6"] = gptq(w, x, group, 6, False, 0.05, "group")
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(out, separators=(",", ":")) + "\n")
     print(f"{OUT.name}: {OUT.stat().st_size} bytes, errors",

@@ -73,7 +73,7 @@ def autoawq(a, tokenizer):
             made["quantizer"] = self
 
     import awq.models.base as base
-    base.AwqQuantizer = Keep
+    base.AwqQuantizer = q.AwqQuantizer = Keep
     model.quantize(tokenizer, quant_config={"zero_point": True, "q_group_size": a.group, "w_bit": 4, "version": "GEMM"}, calib_data="none",
                    export_compatible=True, max_calib_samples=a.sequences, max_calib_seq_len=a.length)
     hf = model.model

@@ -77,6 +77,20 @@ class Quantizers : public ::testing::Test {
         return e;
     }
 
+    // The same of any format.
+    double output_error_of(const LinearWeight& q, const std::vector<float>& inputs) const {
+        const std::vector<float> v = q.dequantize();
+        double e = 0;
+        for (std::size_t t = 0; t < inputs.size() / k; ++t) {
+            for (std::uint32_t r = 0; r < n; ++r) {
+                double y = 0;
+                for (std::uint32_t c = 0; c < k; ++c) y += (static_cast<double>(v[r * k + c]) - w[r * k + c]) * inputs[t * k + c];
+                e += y * y;
+            }
+        }
+        return e;
+    }
+
     json golden;
     std::uint32_t n = 0, k = 0, group = 0;
     std::vector<float> w, x, few;
@@ -170,7 +184,7 @@ TEST_F(Quantizers, AwqFindsTheOraclesScalesAndCodes) {
         ASSERT_TRUE(found.ok());
         EXPECT_EQ(found->best, want["best"].get<int>());
         ASSERT_EQ(found->losses.size(), 20u);
-        for (std::size_t i = 0; i < 20; ++i) EXPECT_NEAR(found->losses[i], want["losses"][i].get<double>(), 0.01 * want["losses"][i].get<double>());
+        for (std::size_t i = 0; i < found->losses.size(); ++i) EXPECT_NEAR(found->losses[i], want["losses"][i].get<double>(), 0.01 * want["losses"][i].get<double>());
         for (std::uint32_t c = 0; c < k; ++c) EXPECT_NEAR(found->scales[c], want["input_scales"][c].get<float>(), 1e-5f * found->scales[c]);
         std::vector<float> scaled(w);
         for (std::uint32_t i = 0; i < n * k; ++i) scaled[i] *= found->scales[i % k];
@@ -197,13 +211,14 @@ TEST_F(Quantizers, AwqIsNeverWorseThanRoundToNearest) {
 }
 
 TEST_F(Quantizers, GptqFollowsTheOracle) {
-    struct Case { const char* name; unsigned bits; bool symmetric; double damp; bool order; const std::vector<float>& inputs; };
-    for (const Case& c : {Case{"gptq_sym4", 4, true, 0.05, true, x}, Case{"gptq_asym4_plain_order", 4, false, 0.05, false, x},
-                          Case{"gptq_asym3_few", 3, false, 0.01, true, few}}) {
+    struct Case { const char* name; unsigned bits; bool symmetric; double damp; ColumnOrder order; const std::vector<float>& inputs; };
+    for (const Case& c : {Case{"gptq_sym4", 4, true, 0.05, ColumnOrder::kByGroup, x}, Case{"gptq_asym4_plain_order", 4, false, 0.05, ColumnOrder::kStored, x},
+                          Case{"gptq_asym3_few", 3, false, 0.01, ColumnOrder::kByGroup, few}, Case{"gptq_sym4_desc", 4, true, 0.05, ColumnOrder::kByImportance, x},
+                          Case{"gptq_asym6", 6, false, 0.05, ColumnOrder::kByGroup, x}}) {
         const Gram gram = gram_of(c.inputs);
         GptqOptions options;
         options.damp = c.damp;
-        options.order = c.order ? ColumnOrder::kByGroup : ColumnOrder::kStored;
+        options.order = c.order;
         const auto factor = factor_hessian(gram, group, options, pool, {});
         ASSERT_TRUE(factor.ok()) << factor.error().text();
         EXPECT_EQ(factor->dead, 1u);
@@ -211,11 +226,75 @@ TEST_F(Quantizers, GptqFollowsTheOracle) {
         const GroupFormat f = format(c.bits, c.symmetric);
         const auto q = gptq(w, n, *factor, f, false, pool, {});
         ASSERT_TRUE(q.ok());
+        EXPECT_TRUE(q->validate(c.name).ok());
+        EXPECT_EQ(q->format, c.bits == 6 ? compute::WeightFormat::kInt4Residual : compute::WeightFormat::kInt4Group);
         const json& want = golden[c.name];
-        EXPECT_LE(different_codes(*q, want), 8) << c.name;  // a tie that falls to the other side moves its successors, too
-        const double error = error_of(*q, c.inputs), plain = error_of(round_to_nearest_int4(w, n, k, f, pool), c.inputs);
+        EXPECT_EQ(q->group_index.empty(), c.order != ColumnOrder::kByImportance);
+        if (!q->group_index.empty()) {
+            EXPECT_EQ(q->group_index, want["group_index"].get<std::vector<std::uint32_t>>());
+        }
+        int different = 0;
+        for (std::uint32_t i = 0; i < n * k; ++i) {
+            const int low = q->low.empty() ? 0 : q->low[i / 4] >> (i % 4 * 2) & 3;
+            different += (q->low.empty() ? code(*q, i / k, i % k) : 4 * code(*q, i / k, i % k) + low) != want["codes"][i].get<int>();
+        }
+        EXPECT_LE(different, c.bits == 6 ? 40 : 8) << c.name;  // a tie that falls to the other side moves its successors, too
+        const double error = output_error_of(*q, c.inputs), plain = output_error_of(round_to_nearest_int4(w, n, k, f, pool), c.inputs);
         EXPECT_NEAR(error, want["error"].get<double>(), 0.05 * error) << c.name;
         EXPECT_LT(error, 0.5 * plain) << c.name;
+    }
+}
+
+TEST_F(Quantizers, GptqsClipSearchLowersTheErrorItWeighs) {
+    const Gram gram = gram_of(x);
+    const GroupFormat f = format(3, false);
+    // Without error feedback the search is exactly over the weighted rounding error, here with equal weights.
+    const GptqFactor identity = identity_factor(k);
+    const auto plain = gptq(w, n, identity, f, false, pool, {}), clipped = gptq(w, n, identity, f, true, pool, {});
+    ASSERT_TRUE(plain.ok() && clipped.ok());
+    const auto error = [&](const LinearWeight& q) {
+        const auto v = q.dequantize();
+        double e = 0;
+        for (std::size_t i = 0; i < v.size(); ++i) e += (static_cast<double>(v[i]) - w[i]) * (static_cast<double>(v[i]) - w[i]);
+        return e;
+    };
+    EXPECT_EQ(plain->codes, round_to_nearest_int4(w, n, k, f, pool).codes);
+    EXPECT_LT(error(*clipped), 0.97 * error(*plain));
+}
+
+TEST_F(Quantizers, SparseKeepsExactlyTheQuarterThatMatters) {
+    const Gram gram = gram_of(x);
+    const auto factor = factor_hessian(gram, group, {}, pool, {});
+    ASSERT_TRUE(factor.ok());
+    const auto q = gptq_sparse(w, n, *factor, group, 0x1p-120f, pool, {}), plain = gptq_sparse(w, n, identity_factor(k), group, 0x1p-120f, pool, {});
+    ASSERT_TRUE(q.ok() && plain.ok());
+    EXPECT_TRUE(q->validate("w").ok()) << q->validate("w").error().text();  // among others: exactly a quarter of each group is kept
+    EXPECT_TRUE(plain->validate("w").ok());
+    GroupFormat four = format(4, true);
+    const double sparse_error = output_error_of(*q, x), four_error = output_error_of(*gptq(w, n, *factor, four, false, pool, {}), x),
+                 plain_error = output_error_of(*plain, x), nearest_error = output_error_of(round_to_nearest_int4(w, n, k, four, pool), x),
+                 eight_error = output_error_of(round_to_nearest_int8(w, n, k, group, 0x1p-120f, pool), x);
+    EXPECT_LT(sparse_error, 0.5 * four_error);
+    EXPECT_LT(plain_error, 0.5 * nearest_error);
+    EXPECT_LT(sparse_error, 0.5 * plain_error);
+    EXPECT_GT(plain_error, eight_error);
+    // One weight a group far above the rest is kept in 8 bits, whatever its column does, and the others lose nothing by it.
+    std::vector<float> outlier(w);
+    for (std::size_t g = 0; g < outlier.size(); g += group) outlier[g + 5] = 3.0f;
+    const auto kept = gptq_sparse(outlier, n, identity_factor(k), group, 0x1p-120f, pool, {});
+    const auto values = kept->dequantize();
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (i % group == 5) {
+            EXPECT_NEAR(values[i], 3.0f, 0.02f);
+            EXPECT_TRUE(kept->mask[i / 8] >> (i % 8) & 1);
+        }
+    }
+    // Groups of zeros and of one value stay finite.
+    for (const float v : {0.0f, 1e-40f, 2.5f}) {
+        const std::vector<float> flat(w.size(), v);
+        const auto f = gptq_sparse(flat, n, *factor, group, 0x1p-120f, pool, {});
+        ASSERT_TRUE(f->validate("w").ok());
+        for (const float r : f->dequantize()) EXPECT_TRUE(std::isfinite(r));
     }
 }
 
