@@ -9,13 +9,13 @@ namespace {
 
 constexpr double kMinMixedBits = 4, kMaxMixedBits = 16;
 
-std::string known_names() {
+}  // namespace
+
+std::string known_candidate_names() {
     std::string s;
     for (const Candidate& c : known_candidates()) s += (s.empty() ? "" : ", ") + c.name;
     return s + ", mixed_4.5 (any number of bits)";
 }
-
-}  // namespace
 
 const std::vector<Candidate>& known_candidates() {
     // All 4-bit candidates have zero points, as AWQ files have, so that rtn_g128 is a fair yardstick: on the sample symmetric
@@ -64,7 +64,7 @@ Result<Candidate> find_candidate(std::string_view name) {
                           "Name 4 to 16 bits, mixed_4.5 for example");
     }
     return make_error(ErrorCode::kInvalidArgument, "unknown candidate \"" + std::string(name) + "\"", {},
-                      "Known candidates: " + known_names());
+                      "Known candidates: " + known_candidate_names());
 }
 
 Result<std::vector<Candidate>> parse_candidates(std::string_view list) {
@@ -81,7 +81,7 @@ Result<std::vector<Candidate>> parse_candidates(std::string_view list) {
         const std::string_view name = list.substr(begin, end - begin);
         if (name.empty()) {
             return make_error(ErrorCode::kInvalidArgument, "the list of candidates has an empty element", {},
-                              "Known candidates: " + known_names());
+                              "Known candidates: " + known_candidate_names());
         }
         TENPAK_ASSIGN(Candidate c, find_candidate(name));
         for (const Candidate& seen : out) {
