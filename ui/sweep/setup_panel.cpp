@@ -17,7 +17,9 @@ namespace tenpak::ui {
 namespace {
 
 constexpr int kShortRole = Qt::UserRole + 1;
+constexpr int kImportMargin = 80;  // of an imported model's name: the panel's margins, the check mark, the scroll bar
 constexpr const char* kName = "candidate";
+constexpr const char* kImported = "imported";
 
 /// Scrolling the panel must not change a choice.
 class QuietCombo : public QComboBox {
@@ -118,6 +120,10 @@ void SetupPanel::showChoices(const QList<app::CandidateChoice>& choices, bool lo
                 ++cell;
             } else {
                 cell += cell % 2;
+                if (m_boxes.isEmpty() || !m_boxes.last()->property(kImported).toBool()) {
+                    m_candidates->addWidget(new Label(tr("Quantized already"), Type::kCaption, Ink::kMuted), cell / 2, 0, 1, 2);
+                    cell += 2;
+                }
                 m_candidates->addWidget(box, cell / 2, 0, 1, 2);
                 cell += 2;
             }
@@ -137,15 +143,17 @@ void SetupPanel::showChoices(const QList<app::CandidateChoice>& choices, bool lo
 
 QCheckBox* SetupPanel::makeBox(const app::CandidateChoice& choice) {
     const bool imported = !choice.importedFrom.isEmpty();
-    auto* box = new QCheckBox(imported ? tr("%1 (quantized already)").arg(QFileInfo(choice.importedFrom).fileName()) : choice.name);
+    auto* box = new QCheckBox(choice.name);
     box->setObjectName(QStringLiteral("candidate.") + choice.name);
     box->setProperty(kName, choice.name);
+    box->setProperty(kImported, imported);
     connect(box, &QCheckBox::toggled, this, [this] {
         if (!m_setting) emit choicesChanged(checkedCandidates());
     });
     if (imported) {
-        box->setMinimumWidth(0);
-        box->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
+        const QString name = QFileInfo(choice.importedFrom).fileName();
+        box->setText(box->fontMetrics().elidedText(name, Qt::ElideMiddle, size::kSetUp - kImportMargin));
+        box->setAccessibleName(name);
         auto* remove = new QAction(tr("Remove from the list"), box);
         remove->setShortcut(QKeySequence::Delete);
         remove->setShortcutContext(Qt::WidgetShortcut);
