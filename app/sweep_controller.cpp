@@ -447,6 +447,8 @@ SweepViewState SweepController::state() const {
         CandidateChoice choice;
         choice.name = QString::fromStdString(c.name);
         choice.checked = checked.contains(choice.name);
+        const double bits = quant::nominal_bits(c);
+        choice.bits = std::isfinite(bits) ? tr("%1 bits").arg(QString::number(bits, 'g', 3)) : tr("by layer");
         s.choices.append(choice);
     }
     for (const QString& path : m_project.data().imports) {

@@ -111,22 +111,14 @@ void SetupPanel::showChoices(const QList<app::CandidateChoice>& choices, bool lo
     if (!same) {
         clearLayout(m_candidates);
         m_boxes.clear();
-        int cell = 0;
+        int row = 0;
         for (const auto& c : choices) {
+            if (!c.importedFrom.isEmpty() && (m_boxes.isEmpty() || !m_boxes.last()->property(kImported).toBool()))
+                m_candidates->addWidget(new Label(tr("Quantized already"), Type::kCaption, Ink::kMuted), row++, 0, 1, 2);
             auto* box = makeBox(c);
-            // Names of folders are long: they have a row each, below the others.
-            if (c.importedFrom.isEmpty()) {
-                m_candidates->addWidget(box, cell / 2, cell % 2);
-                ++cell;
-            } else {
-                cell += cell % 2;
-                if (m_boxes.isEmpty() || !m_boxes.last()->property(kImported).toBool()) {
-                    m_candidates->addWidget(new Label(tr("Quantized already"), Type::kCaption, Ink::kMuted), cell / 2, 0, 1, 2);
-                    cell += 2;
-                }
-                m_candidates->addWidget(box, cell / 2, 0, 1, 2);
-                cell += 2;
-            }
+            m_candidates->addWidget(box, row, 0, 1, c.bits.isEmpty() ? 2 : 1);
+            if (!c.bits.isEmpty()) m_candidates->addWidget(new Label(c.bits, Type::kCaption, Ink::kMuted), row, 1, Qt::AlignRight | Qt::AlignVCenter);
+            ++row;
             m_boxes.append(box);
         }
     }
