@@ -101,6 +101,11 @@ const Kernels& kernels_avx2();
 const Kernels& kernels_avx512();
 const Kernels& kernels_vnni();
 const Kernels& kernels_bf16();  // VNNI and BF16
+// The integer products of kernels_vnni.
+void vnni_int4(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy);
+void vnni_int8(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy);
+void vnni_residual(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy);
+void vnni_sparse(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy);
 void fp8_product(const Panels& w, const Tile& tile, const Bf16Blocks& x, const float* token_scales, float* y, std::size_t ldy);  // BF16
 #endif
 
