@@ -133,7 +133,7 @@ TEST(Export, RoundTripsEveryScheme) {
         }
         const Json q = config_of(out)["quantization_config"];
         EXPECT_EQ(q["quant_method"], "compressed-tensors");
-        EXPECT_EQ(q["format"], c.int8_activations ? "int-quantized" : "pack-quantized");
+        EXPECT_EQ(q["format"], c.rounds_activations() ? "int-quantized" : "pack-quantized");
         EXPECT_EQ(q["ignore"], Json({"lm_head"}));
     }
 }
