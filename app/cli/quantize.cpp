@@ -6,6 +6,8 @@
 #include "core/artifact/artifact.h"
 #include "core/compute/cpu/cpu_backend.h"
 #include "core/quant/export_layout.h"
+#include "core/quant/layouts/gguf_export.h"
+#include "core/quant/layouts/gguf_model.h"
 #include "core/quant/quantize.h"
 
 namespace tenpak::cli {
@@ -33,6 +35,7 @@ Result<std::vector<std::string>> side_files_of(const std::string& path, const Mo
             if (!f.weights) names.push_back(f.path);
         return names;
     }
+    if (dynamic_cast<const quant::GgufModel*>(&source) != nullptr) return quant::GgufModel::side_files();
     TENPAK_ASSIGN(const auto artifact, Artifact::open(path));
     for (const FileRecord& f : artifact->files())
         if (!f.path.ends_with(".safetensors")) names.push_back(f.path);
@@ -62,14 +65,14 @@ std::string summary(const quant::QuantizedModel& m, const std::vector<std::strin
 }
 
 Result<int> run(const Context& ctx, const Options& o) {
-    if (o.layout != "compressed-tensors") {
-        return make_error(ErrorCode::kUnsupported, "layout \"" + o.layout + "\" is not built yet", {}, "Use --layout compressed-tensors, which vLLM and transformers load");
-    }
+    TENPAK_ASSIGN(const quant::Layout layout, quant::find_layout(o.layout));
     TENPAK_ASSIGN(const quant::Candidate candidate, quant::find_candidate(o.candidate));
-    if (!candidate.lossy()) {
-        return make_error(ErrorCode::kInvalidArgument, "candidate fp16 is the model itself: there is nothing to quantize", {}, "Name another candidate");
+    if (!candidate.lossy() && layout != quant::Layout::kGguf) {
+        return make_error(ErrorCode::kInvalidArgument, "candidate fp16 is the model itself: there is nothing to quantize", {}, "Name another candidate, or write it for llama.cpp with --layout gguf");
     }
     TENPAK_ASSIGN(const auto source, open_model(o.model, o.base));
+    TENPAK_ASSIGN(const auto config, model::read_config(*source));
+    TENPAK_RETURN_IF_ERROR(quant::check_layout(layout, config, candidate));
     TENPAK_ASSIGN(const std::vector<std::string> side_files, side_files_of(o.model, *source));
     // An output that cannot be written is refused before minutes of work; the probe vanishes at once.
     TENPAK_RETURN_IF_ERROR([&]() -> Status {
@@ -83,11 +86,21 @@ Result<int> run(const Context& ctx, const Options& o) {
         TENPAK_ASSIGN(tokens, read_calibration(*source, file));
     }
     const auto backend = compute::make_cpu_backend();
-    TENPAK_ASSIGN(const quant::QuantizedModel m, quant::quantize(source, candidate, tokens, {}, *backend, ctx.job));
-    TENPAK_RETURN_IF_ERROR(quant::export_compressed_tensors(*source, side_files, m, o.output, ctx.job));
+    quant::QuantizedModel m;
+    m.candidate = candidate;
+    if (candidate.lossy()) {
+        TENPAK_ASSIGN(m, quant::quantize(source, candidate, tokens, {}, *backend, ctx.job));
+    } else {
+        m.stored_bytes = m.baseline_bytes = source->parameters() * 2;
+        m.bits_per_weight = 16;
+    }
+    TENPAK_RETURN_IF_ERROR(quant::export_model(layout, *source, side_files, m, o.output, ctx.job));
 
     std::vector<std::string> notes = m.notes;
-    for (std::string& note : quant::compressed_tensors_notes(m)) notes.push_back(std::move(note));
+    for (std::string& note : quant::layout_notes(layout, m)) notes.push_back(std::move(note));
+    if (layout == quant::Layout::kGguf) {
+        for (std::string& note : quant::gguf_source_notes(*source)) notes.push_back(std::move(note));
+    }
     OrderedJson errors = OrderedJson::array();
     for (const quant::LayerError& e : m.errors) errors.push_back({{"name", e.name}, {"relative_error", e.relative}, {"nearest_error", e.nearest}, {"group", e.group}});
     OrderedJson json = {{"candidate", candidate.name},
@@ -116,7 +129,7 @@ void add_quantize(CLI::App& app, Context& ctx) {
     sub->add_option("--candidate,-c", o->candidate, "int8, int8_g128, rtn_g128, awq_g128, awq_g256 or gptq_g128")->required();
     sub->add_option("-o,--output", o->output, "Directory to write; must not exist or be empty")->required();
     sub->add_option("--calibration", o->calibration, "Text that AWQ and GPTQ measure activations on (default: text/calibration.txt beside the model)");
-    sub->add_option("--layout", o->layout, "compressed-tensors")->capture_default_str();
+    sub->add_option("--layout", o->layout, "compressed-tensors, or gguf for llama.cpp (OUTPUT is the file then)")->capture_default_str();
     sub->callback([o, &ctx] { ctx.run = [o, &ctx] { return run(ctx, *o); }; });
 }
 

@@ -28,11 +28,11 @@ Result<Layout> find_layout(std::string_view name) {
 }
 
 Status check_layout(Layout layout, const model::ModelConfig& config, const Candidate& candidate) {
+    if (layout == Layout::kGguf) return check_gguf(config, candidate);  // fp16, too: llama.cpp reads no safetensors
     if (!candidate.lossy()) {
         return make_error(ErrorCode::kUnsupported, "candidate " + candidate.name + " changes no weights: there is nothing to export", {},
                           "The model directory itself is the fp16 candidate");
     }
-    if (layout == Layout::kGguf) return check_gguf(config, candidate);
     if (layout == Layout::kCompressedTensors) return {};
     return make_error(ErrorCode::kUnsupported, std::string("layout ") + layout_name(layout) + " cannot hold " + candidate.name, {}, "Choose compressed-tensors");
 }

@@ -5,6 +5,7 @@
 
 #include "core/quant/compressed_tensors_config.h"
 #include "core/quant/export_layout.h"
+#include "core/quant/layouts/gguf_import.h"
 #include "core/quant/packing.h"
 
 namespace tenpak::quant {
@@ -129,6 +130,7 @@ Result<compute::WeightOverrides> run(const ModelSource& source, const JobContext
 }  // namespace
 
 Result<compute::WeightOverrides> import_quantized(const ModelSource& source, const JobContext& ctx) {
+    if (const auto* gguf = dynamic_cast<const GgufModel*>(&source)) return import_gguf(*gguf, ctx);
     try {
         return run(source, ctx);
     } catch (const std::bad_alloc&) {
