@@ -16,6 +16,7 @@
 #include "core/model/tokenizer.h"
 #include "core/model/transformer.h"
 #include "core/quant/export_layout.h"
+#include "core/quant/layouts/gguf_import.h"
 #include "core/quant/quantize.h"
 #include "core/tensor/model_source.h"
 
@@ -191,6 +192,7 @@ class ModelTrial {
         m.compression = static_cast<double>(source_->parameters() * 2) / static_cast<double>(std::max<std::uint64_t>(m.stored_bytes, 1));
         m.bits_per_weight = linear_weights == 0 ? 16 : 8.0 * static_cast<double>(linear_bytes) / static_cast<double>(linear_weights);
         m.notes.push_back("imported from " + import.path);
+        for (std::string& note : quant::gguf_import_notes(*imported_)) m.notes.push_back(std::move(note));
         TENPAK_ASSIGN(model_, model::Transformer::load(imported_, overrides, *backend_, load_options_, ctx_));
         m.kernels = model_->kernels();
         if (!model_->memory_plan().note.empty()) m.notes.push_back(model_->memory_plan().note);
