@@ -540,11 +540,25 @@ app::ArchiveState archive(app::ArchiveState::Phase phase) {
     return s;
 }
 
+namespace {
+
+app::EngineVerdicts marlin(const QString& layout) {
+    using Loads = app::EngineRow::Loads;
+    return {layout, {{QStringLiteral("vLLM"), Loads::kYes, QStringLiteral("Marlin"), {}},
+                     {QStringLiteral("SGLang"), Loads::kYes, QStringLiteral("Marlin"), {}},
+                     {QStringLiteral("TGI"), Loads::kYes, QStringLiteral("GPTQ-Marlin"), {}},
+                     {QStringLiteral("transformers"), Loads::kIf, QStringLiteral("dequantized at load"), QStringLiteral("with compressed-tensors installed")},
+                     {QStringLiteral("llama.cpp"), Loads::kNo, {}, QStringLiteral("llama.cpp reads GGUF only")}}};
+}
+
+}  // namespace
+
 app::CompressDialogState compressDialog(bool export_) {
     using Kind = app::SigningChoice::Kind;
     app::CompressDialogState s;
     s.heading = export_ ? QStringLiteral("Export awq_g256") : QStringLiteral("Compress TinyLlama-1.1B-Chat as a delta");
     s.expected = QStringLiteral("About 758 MB (range 740 MB \u2013 776 MB), about 4 s. 41.3 GB free on this disk.");
+    if (export_) s.layouts = {marlin(QStringLiteral("compressed-tensors")), marlin(QStringLiteral("awq"))};
     s.primary = export_ ? QStringLiteral("Export") : QStringLiteral("Compress");
     s.request.path = QStringLiteral("/home/you/models/chat.tnpk");
     s.keys = {{Kind::kKeyFile, QStringLiteral("/home/you/tenpak.key"), QStringLiteral("Key file tenpak.key"), QStringLiteral("Key a1b2 c3d4 e5f6 0718. Anyone who has tenpak.pub can check the signature.")},
