@@ -43,6 +43,9 @@ class SweepController : public QObject {
     void chooseText(const QString& id);   ///< a path, or kChooseText
     static constexpr const char* kChooseText = "choose";
     void setCandidates(const QStringList& names);
+    void addImport(const QString& path);  ///< a model that is quantized already
+    void removeImport(const QString& candidate);
+    QStringList imports() const;          ///< paths of those that are chosen
     void setLimits(const optimizer::Limits& limits);
     void acknowledge();                   ///< the banner of a failed run was closed
     bool running() const;

@@ -150,6 +150,8 @@ struct DeltaViewState {
 // ---------------------------------------------------------------------------------------------------------- sweep
 struct CandidateChoice {
     QString name;
+    QString bits;          ///< "4.16 bits", "by layer"
+    QString importedFrom;  ///< path of a model that is quantized already; empty: a candidate made here
     bool checked = true, available = true;
     QString reason;      ///< sentence, where not available: "Needs a GPU with FP8"
 };

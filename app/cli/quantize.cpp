@@ -7,6 +7,8 @@
 #include "core/compute/cpu/cpu_backend.h"
 #include "core/quant/engine_support.h"
 #include "core/quant/export_layout.h"
+#include "core/quant/layouts/gguf_export.h"
+#include "core/quant/layouts/gguf_model.h"
 #include "core/quant/quantize.h"
 
 namespace tenpak::cli {
@@ -35,6 +37,7 @@ Result<std::vector<std::string>> side_files_of(const std::string& path, const Mo
             if (!f.weights) names.push_back(f.path);
         return names;
     }
+    if (dynamic_cast<const quant::GgufModel*>(&source) != nullptr) return quant::GgufModel::side_files();
     TENPAK_ASSIGN(const auto artifact, Artifact::open(path));
     for (const FileRecord& f : artifact->files())
         if (!f.path.ends_with(".safetensors")) names.push_back(f.path);
@@ -79,8 +82,8 @@ struct Choice {
 Result<Choice> choose(const ModelSource& source, const Options& o) {
     Choice c;
     TENPAK_ASSIGN(c.candidate, quant::find_candidate(o.candidate));
-    if (!c.candidate.lossy()) {
-        return make_error(ErrorCode::kInvalidArgument, "candidate fp16 is the model itself: there is nothing to quantize", {}, "Name another candidate");
+    if (!c.candidate.lossy() && o.layout != quant::layout_name(quant::Layout::kGguf)) {
+        return make_error(ErrorCode::kInvalidArgument, "candidate fp16 is the model itself: there is nothing to quantize", {}, "Name another candidate, or write it for llama.cpp with --layout gguf");
     }
     TENPAK_ASSIGN(const model::ModelConfig config, model::read_config(source));
     if (o.layout.empty()) {
@@ -138,13 +141,23 @@ Result<int> run(const Context& ctx, const Options& o) {
         TENPAK_ASSIGN(tokens, read_calibration(*source, file));
     }
     const auto backend = compute::make_cpu_backend();
-    TENPAK_ASSIGN(const quant::QuantizedModel m, quant::quantize(source, candidate, tokens, {}, *backend, ctx.job));
+    quant::QuantizedModel m;
+    m.candidate = candidate;
+    if (candidate.lossy()) {
+        TENPAK_ASSIGN(m, quant::quantize(source, candidate, tokens, {}, *backend, ctx.job));
+    } else {
+        m.stored_bytes = m.baseline_bytes = source->parameters() * 2;
+        m.bits_per_weight = 16;
+    }
     TENPAK_RETURN_IF_ERROR(quant::export_model(choice.layout, *source, side_files, m, o.output, ctx.job));
 
     TENPAK_ASSIGN(const model::ModelConfig config, model::read_config(*source));
     const auto verdicts = quant::engine_verdicts(config, m, choice.layout);  // of the weights as they are: known of mixed ones only now
     std::vector<std::string> notes = m.notes;
     for (std::string& note : quant::layout_notes(choice.layout, m)) notes.push_back(std::move(note));
+    if (choice.layout == quant::Layout::kGguf) {
+        for (std::string& note : quant::gguf_source_notes(*source)) notes.push_back(std::move(note));
+    }
     OrderedJson errors = OrderedJson::array();
     for (const quant::LayerError& e : m.errors) errors.push_back({{"name", e.name}, {"relative_error", e.relative}, {"nearest_error", e.nearest}, {"group", e.group}});
     OrderedJson json = {{"candidate", candidate.name},

@@ -59,7 +59,7 @@ class Sweep {
    private:
     Status reuse(Trial& t) {
         if (t.status == TrialStatus::kDone) return {};
-        if (!options_.fresh) {
+        if (!options_.fresh && !t.candidate.starts_with(kImportPrefix)) {
             TENPAK_ASSIGN(auto known, store_.find_result(job_.result_key, t.candidate));
             if (known) {
                 t = std::move(*known);

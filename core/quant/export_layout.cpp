@@ -48,6 +48,7 @@ Status check_one(Layout layout, const model::ModelConfig& config, const Candidat
 }  // namespace
 
 Status check_layout(Layout layout, const model::ModelConfig& config, const Candidate& candidate) {
+    if (layout == Layout::kGguf) return check_gguf(config, candidate);  // fp16, too: llama.cpp reads no safetensors
     if (!candidate.lossy()) {
         return make_error(ErrorCode::kUnsupported, "candidate " + candidate.name + " changes no weights: there is nothing to export", {},
                           "The model directory itself is the fp16 candidate");

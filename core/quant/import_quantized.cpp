@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <new>
 
+#include "core/quant/layouts/gguf_import.h"
 #include "core/quant/layouts/import_tensors.h"
 
 namespace tenpak::quant {
@@ -29,6 +30,7 @@ Overrides run(const ModelSource& source, const JobContext& ctx) {
 }  // namespace
 
 Result<compute::WeightOverrides> import_quantized(const ModelSource& source, const JobContext& ctx) {
+    if (const auto* gguf = dynamic_cast<const GgufModel*>(&source)) return import_gguf(*gguf, ctx);
     try {
         return run(source, ctx);
     } catch (const std::bad_alloc&) {

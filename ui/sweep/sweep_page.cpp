@@ -201,6 +201,8 @@ void SweepPage::Private::connectAll() {
     connect(setup, &SetupPanel::textChosen, q, &SweepPage::textChosen);
     connect(setup, &SetupPanel::priceChosen, q, &SweepPage::priceChosen);
     connect(setup, &SetupPanel::choicesChanged, q, &SweepPage::choicesChanged);
+    connect(setup, &SetupPanel::importRequested, q, &SweepPage::importRequested);
+    connect(setup, &SetupPanel::importRemoved, q, &SweepPage::importRemoved);
     connect(plot, &ParetoPlot::currentChanged, q, [this](const QString& id) { setCurrent(id); });
     connect(plot, &ParetoPlot::compareToggled, q, [this](const QString& id) { toggleCompared(id); });
     connect(plot, &ParetoPlot::notDrawnClicked, q, [this](const QString& id) { setCurrent(id); });

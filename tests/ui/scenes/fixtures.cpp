@@ -3,6 +3,7 @@
 
 #include <QRandomGenerator>
 #include <cmath>
+#include <map>
 
 namespace tenpak::fixtures {
 namespace {
@@ -334,8 +335,11 @@ app::SweepViewState sweep(app::SweepViewState::Phase phase, int done, bool withF
     s.prices = hardware().prices;
     s.priceId = QStringLiteral("here");
     auto all = trials(done, withFailure);
-    for (const char* name : {"int8", "int8_g128", "nf4", "awq_g128", "awq_g256", "gptq_g128", "int4_residual", "int4_sparse25", "mixed"}) s.choices.append({QLatin1String(name), true, true, {}});
-    s.choices.append({QStringLiteral("fp8"), false, false, QStringLiteral("Needs a GPU with FP8")});
+    const std::map<std::string, const char*> bits = {{"int8", "8 bits"}, {"int8_g128", "8.13 bits"}, {"nf4", "4.13 bits"}, {"int4_residual", "6.17 bits"}, {"int4_sparse25", "6.16 bits"}, {"mixed", "by layer"}};
+    for (const char* name : {"int8", "int8_g128", "nf4", "awq_g128", "awq_g256", "gptq_g128", "gptq_g128_desc", "int4_residual", "int4_sparse25", "mixed"})
+        s.choices.append({QLatin1String(name), QLatin1String(bits.contains(name) ? bits.at(name) : "4.16 bits"), {}, true, true, {}});
+    s.choices.append({QStringLiteral("fp8"), QStringLiteral("8 bits"), {}, false, false, QStringLiteral("Needs a GPU with FP8")});
+    s.choices.append({QStringLiteral("import:TinyLlama-1.1B-Chat-v1.0-AWQ"), {}, QStringLiteral("/models/TinyLlama-1.1B-Chat-v1.0-AWQ"), false, true, {}});
     s.done = done;
     s.total = 10;
     if (phase != Phase::kRunning) {  // nothing is at work
