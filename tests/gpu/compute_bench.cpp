@@ -11,7 +11,7 @@
 
 #include "core/compute/buffer.h"
 #include "core/compute/cuda/cuda_backend.h"
-#include "tests/core/compute/cuda_weights.h"
+#include "tests/core/compute/weights.h"
 #include "tests/gpu/need.h"
 
 namespace {
@@ -41,7 +41,7 @@ struct Candidate {
     bool act_order = false, outliers = false;
 };
 LinearWeight bench_weight(const Candidate& c, std::uint32_t n, std::uint32_t k, unsigned seed) {
-    LinearWeight w = any_weight(c.f, n, k, c.f == WeightFormat::kNf4Group ? 64 : 128, seed);
+    LinearWeight w = random_weight(c.f, n, k, c.f == WeightFormat::kNf4Group ? 64 : 128, seed);
     if (c.act_order) shuffle_groups(w, k);
     // Beyond 3 sigma of what a norm leaves: 1 activation in 400.
     if (c.outliers) w.outlier_threshold = 3;

@@ -113,7 +113,7 @@ int models(CudaBackend& gpu) {
         unsigned seed = 1;
         for (const auto& [name, dims] : tiny.shapes) {
             if (name.find("proj.weight") == std::string::npos) continue;
-            LinearWeight w = any_weight(f, static_cast<std::uint32_t>(dims[0]), static_cast<std::uint32_t>(dims[1]), dims[1] % 64 == 0 ? 64 : 16, ++seed);
+            LinearWeight w = random_weight(f, static_cast<std::uint32_t>(dims[0]), static_cast<std::uint32_t>(dims[1]), dims[1] % 64 == 0 ? 64 : 16, ++seed);
             for (auto& z : w.zeros) z = static_cast<std::uint8_t>((f == WeightFormat::kInt4Residual ? 31 : 7) + z % 2);
             overrides.linears.emplace(name, std::move(w));
         }
