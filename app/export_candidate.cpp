@@ -71,7 +71,11 @@ Result<WriteOutcome> export_candidate(const std::string& name, const fs::path& m
             if (!f.weights) side_files.push_back(f.path);
         // The folder's name becomes the model's id.
         const fs::path folder = scratch.path() / (source->id() + "-" + name);
-        TENPAK_RETURN_IF_ERROR(quant::export_compressed_tensors(*source, side_files, quantized, folder, ctx));
+        // compressed-tensors, or what holds the candidate where that does not (NF4).
+        TENPAK_ASSIGN(const auto config, model::read_config(*source));
+        quant::Layout layout = quant::Layout::kCompressedTensors;
+        if (!quant::check_layout(layout, config, candidate).ok()) layout = quant::default_layout(config, candidate);
+        TENPAK_RETURN_IF_ERROR(quant::export_model(layout, *source, side_files, quantized, folder, ctx));
         TENPAK_ASSIGN(packed, ModelDirectory::open(folder));
     }
     WriteRequest write = request;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Quantize, write a compressed-tensors directory, pack it as a .tnpk, sign, read back: one worker-thread function, no Qt.
+// Quantize, write a directory that serving engines load, pack it as a .tnpk, sign, read back: one worker-thread function, no Qt.
 #pragma once
 #include <string>
 
