@@ -61,7 +61,9 @@ Result<WriteOutcome> export_candidate(const std::string& name, const std::string
     TENPAK_ASSIGN(const ScratchFolder scratch, ScratchFolder::beside(request.path));
     if (candidate.lossy()) {
         TENPAK_ASSIGN(const auto config, model::read_config(*source));
+        // A .tnpk holds a folder: a GGUF file is none.
         quant::Layout layout = quant::default_layout(config, candidate);
+        if (layout == quant::Layout::kGguf) layout = quant::Layout::kCompressedTensors;
         if (!layout_name.empty()) {
             TENPAK_ASSIGN(layout, quant::find_layout(layout_name));
         }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <new>
 
 #include "core/quant/layouts/gguf_import.h"
@@ -6,6 +7,17 @@
 
 namespace tenpak::quant {
 namespace {
+
+// AutoGPTQ before transformers 4.32 had its settings in a file of their own.
+Overrides import_old_gptq(const ModelSource& source, const JobContext& ctx) {
+    const auto raw = source.read_side_file("quantize_config.json");
+    const bool packed = std::any_of(source.tensors().begin(), source.tensors().end(), [](const TensorInfo& t) { return t.name.ends_with(".qweight"); });
+    if (!raw.ok() || !packed) return compute::WeightOverrides{};
+    const std::string where = source.id() + "/quantize_config.json";
+    TENPAK_ASSIGN(const Json q, parse_json(as_text(*raw), where));
+    if (!q.is_object()) return malformed_weights("the settings must be an object", where);
+    return import_gptq(source, q, where, ctx);
+}
 
 Overrides run(const ModelSource& source, const JobContext& ctx) {
     const auto raw = source.read_side_file("config.json");
@@ -16,7 +28,7 @@ Overrides run(const ModelSource& source, const JobContext& ctx) {
     const std::string where = source.id() + "/config.json";
     TENPAK_ASSIGN(const Json config, parse_json(as_text(*raw), where));
     const Json q = config.is_object() ? optional_key(config, "quantization_config") : Json();
-    if (q.is_null()) return compute::WeightOverrides{};
+    if (q.is_null()) return import_old_gptq(source, ctx);
     if (!q.is_object()) return make_error(ErrorCode::kMalformed, "\"quantization_config\" must be an object", where);
     TENPAK_ASSIGN(const std::string method, json_get<std::string>(q, "quant_method", where));
     if (method == "awq") return import_autoawq(source, q, where, ctx);

@@ -13,6 +13,7 @@ const std::vector<Target>& targets() {
         {"tokenizer", tokenizer_target, tokenizer_seeds},
         {"sentencepiece", sentencepiece_target, sentencepiece_seeds},
         {"chat_template", chat_template_target, chat_template_seeds},
+        {"checkpoint", checkpoint_target, checkpoint_seeds},
     };
     return all;
 }

@@ -20,6 +20,7 @@ void sentencepiece_target(Input input); ///< tokenizer.model
 void chat_template_target(Input input); ///< a chat template, and a conversation by it
 void bundle_target(Input input);       ///< signature.sig and model.sig, their payloads and the HMAC document
 void serving_target(Input input);      ///< what a server of language models answers: event streams, log-probabilities
+void checkpoint_target(Input input);   ///< a quantized checkpoint: its settings on the first line, then a .safetensors file
 
 struct Target {
     const char* name;
@@ -36,5 +37,6 @@ std::vector<std::string> serving_seeds();
 std::vector<std::string> tokenizer_seeds();
 std::vector<std::string> sentencepiece_seeds();
 std::vector<std::string> chat_template_seeds();
+std::vector<std::string> checkpoint_seeds();
 
 }  // namespace tenpak::fuzz

@@ -3,6 +3,8 @@
 // w[n][k] = (q - z) * s. Words hold eight neighbouring outputs in kAwqOrder.
 #include "core/quant/layouts/autoawq.h"
 
+#include <algorithm>
+
 #include "core/quant/layouts/int8_form.h"
 #include "core/quant/layouts/integer_groups.h"
 
@@ -21,9 +23,13 @@ Status plan_linear(const std::string& module, const LinearWeight& w, std::uint32
     if (w.n % 8 != 0) return make_error(ErrorCode::kUnsupported, "AutoAWQ packs eight outputs to a word, but there are " + std::to_string(w.n), name, "--layout compressed-tensors holds them");
     const std::uint32_t repeat = repeat_of(w, common), groups = w.k / group_of(w);
     plan.push_back({module + ".qweight", DType::kI32, {w.k, w.n / 8}, [&w]() -> Result<Bytes> {
-        std::vector<std::uint32_t> words(std::size_t{w.k} * (w.n / 8));
-        for (std::size_t row = 0; row < w.n; ++row) {
-            for (std::size_t c = 0; c < w.k; ++c) words[c * (w.n / 8) + row / 8] |= nibble_at(w.codes, row * w.k + c) << awq_shift(row);
+        const std::size_t columns = w.n / 8;
+        std::vector<std::uint32_t> words(w.k * columns);
+        for (std::size_t begin = 0; begin < w.n; begin += kAwqRows) {
+            const std::size_t end = std::min<std::size_t>(w.n, begin + kAwqRows);
+            for (std::size_t c = 0; c < w.k; ++c) {
+                for (std::size_t row = begin; row < end; ++row) words[c * columns + row / 8] |= nibble_at(w.codes, row * w.k + c) << awq_shift(row);
+            }
         }
         return raw_bytes(words);
     }});

@@ -28,11 +28,16 @@ Result<LinearWeight> read_module(const ModelSource& source, const std::string& m
     TENPAK_ASSIGN(const auto zero_words, read_words(source, *qzeros));
     w.codes.resize(std::size_t{w.n} * (w.k / 2));
     w.zeros.resize(std::size_t{w.n} * groups);
-    for (std::size_t row = 0; row < w.n; ++row) {
+    for (std::size_t begin = 0; begin < w.n; begin += kAwqRows) {
+        const std::size_t end = std::min<std::size_t>(w.n, begin + kAwqRows);
         for (std::size_t c = 0; c < k; c += 2) {
-            const std::uint32_t even = words[c * columns + row / 8] >> awq_shift(row) & 15u, odd = words[(c + 1) * columns + row / 8] >> awq_shift(row) & 15u;
-            w.codes[(row * k + c) / 2] = static_cast<std::uint8_t>(even | odd << 4);
+            for (std::size_t row = begin; row < end; ++row) {
+                const std::uint32_t even = words[c * columns + row / 8] >> awq_shift(row) & 15u, odd = words[(c + 1) * columns + row / 8] >> awq_shift(row) & 15u;
+                w.codes[(row * k + c) / 2] = static_cast<std::uint8_t>(even | odd << 4);
+            }
         }
+    }
+    for (std::size_t row = 0; row < w.n; ++row) {
         for (std::size_t g = 0; g < groups; ++g) w.zeros[row * groups + g] = zero_words[g * columns + row / 8] >> awq_shift(row) & 15u;
     }
     w.symmetric = std::all_of(w.zeros.begin(), w.zeros.end(), [](std::uint8_t z) { return z == 8; });

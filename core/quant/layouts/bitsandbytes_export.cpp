@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // bitsandbytes (optimizer.md 4.6, 4.7). NF4: weight uint8 [N*K/2, 1], the even element in the high nibble; absmax fp32 (uint8 when
 // quantized itself), quant_map, and the rest as JSON in quant_state. LLM.int8: weight int8 [N, K], SCB fp32 [N]; w = q * SCB / 127.
-#include <cmath>
-#include <cstring>
-
 #include "core/base/nf4.h"
 #include "core/quant/layouts/bitsandbytes.h"
 #include "core/quant/layouts/int8_form.h"
@@ -74,21 +71,6 @@ Status plan_linear(const std::string& module, const LinearWeight& w, bool four, 
 }
 
 }  // namespace
-
-bool is_block_size(std::uint64_t size) { return size >= 32 && size <= 4096 && (size & (size - 1)) == 0; }
-
-std::vector<std::uint8_t> swapped_nibbles(std::vector<std::uint8_t> codes) {
-    for (std::uint8_t& c : codes) c = static_cast<std::uint8_t>(c << 4 | c >> 4);
-    return codes;
-}
-
-float row_magnitude(float scale) {
-    const float near = scale * 127.0f;
-    for (const float candidate : {near, std::nextafter(near, 0.0f), std::nextafter(near, INFINITY)}) {
-        if (candidate / 127.0f == scale) return candidate;
-    }
-    return near;
-}
 
 Status export_bitsandbytes(const ModelSource& source, const std::vector<std::string>& side_files, const QuantizedModel& model,
                            const fs::path& out, const JobContext& ctx) {

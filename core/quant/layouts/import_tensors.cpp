@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/quant/layouts/import_tensors.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "core/model/weight_loader.h"
@@ -75,6 +76,8 @@ Overrides import_modules(const ModelSource& source, const std::string& suffix, c
         if (w->k == 0) continue;
         if (const TensorInfo* bias = source.find(module + ".bias")) {
             TENPAK_ASSIGN(w->bias, source.read_float(*bias));
+            // AutoGPTQ gave every linear a bias, of zeros where the model has none.
+            if (std::all_of(w->bias.begin(), w->bias.end(), [](float b) { return b == 0; })) w->bias.clear();
         }
         TENPAK_RETURN_IF_ERROR(w->validate(module + ".weight"));
         result.linears.emplace(module + ".weight", std::move(*w));

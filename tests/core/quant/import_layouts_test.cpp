@@ -99,6 +99,23 @@ TEST_F(Checkpoint, GptqThatDoesNotFit) {
     }
 }
 
+// AutoGPTQ's zero biases are none, and its settings may lie in a file of their own.
+TEST_F(Checkpoint, GptqOfOldPrograms) {
+    const std::vector<Tensor> tensors = {{"a.q.qweight", DType::kI32, {8, 16}, {}}, {"a.q.qzeros", DType::kI32, {2, 2}, {}}, {"a.q.scales", DType::kF16, {2, 16}, {}}, {"a.q.bias", DType::kF16, {16}, {}}};
+    const auto r = read(kGptq, tensors);
+    ASSERT_TRUE(r.ok()) << r.error().text();
+    EXPECT_TRUE(r->linears.at("a.q.weight").bias.empty());
+    auto biased = tensors;
+    biased[3].data = bytes_of(std::vector<std::uint16_t>(16, 0x3c00));
+    EXPECT_EQ(read(kGptq, biased)->linears.at("a.q.weight").bias, std::vector<float>(16, 1.0f));
+    Json old = kGptq;
+    old.erase("quant_method");
+    dir.write("c" + std::to_string(count) + "/quantize_config.json", old.dump());
+    const auto settings = read({}, tensors);
+    ASSERT_TRUE(settings.ok()) << settings.error().text();
+    EXPECT_EQ(settings->linears.size(), 1u);
+}
+
 // Two- and three-bit codes fill words without holes: value i lies at bit b * i of its column.
 TEST_F(Checkpoint, GptqOfTwoAndThreeBits) {
     for (const unsigned bits : {2u, 3u}) {

@@ -6,6 +6,8 @@
 
 #include "core/base/json.h"
 #include "core/base/nf4.h"
+#include "core/compute/cpu/cpu_backend.h"
+#include "core/model/transformer.h"
 #include "core/quant/export_layout.h"
 #include "core/quant/layouts/bitsandbytes.h"
 #include "core/quant/layouts/int8_form.h"
@@ -205,6 +207,30 @@ TEST_F(Layouts, GptqOneHasNoZeroPointOfZero) {
     back = import_quantized(*write(Layout::kGptqV2, m), {});
     ASSERT_TRUE(back.ok());
     expect_same_values(m, *back, false);
+}
+
+// Checkpoints of old AutoGPTQ have biases of zeros that config.json does not ask for.
+TEST_F(Layouts, GptqWithNeedlessBiasesRuns) {
+    const auto out = write(Layout::kGptq, test::any_candidate(*source, *find_candidate("gptq_g128_sym")));
+    std::vector<Bytes> data;
+    std::vector<TensorToWrite> tensors;
+    data.reserve(out->tensors().size() + 1);
+    for (const TensorInfo& t : out->tensors()) {
+        data.emplace_back(t.bytes);
+        ASSERT_TRUE(out->read(t, 0, data.back()).ok());
+        tensors.push_back({t.name, t.dtype, t.shape, data.back()});
+    }
+    data.emplace_back(64 * 2);
+    tensors.push_back({std::string(kQ) + ".bias", DType::kF16, {64}, data.back()});
+    dir.write("old/config.json", std::string(as_text(*out->read_side_file("config.json"))));
+    ASSERT_TRUE(write_safetensors(dir / "old/model.safetensors", tensors).ok());
+    const auto old = ModelDirectory::open(dir / "old");
+    ASSERT_TRUE(old.ok());
+    const auto overrides = import_quantized(**old, {});
+    ASSERT_TRUE(overrides.ok()) << overrides.error().text();
+    const auto backend = compute::make_cpu_backend();
+    const auto model = model::Transformer::load(*old, *overrides, *backend, {}, {});
+    EXPECT_TRUE(model.ok()) << model.error().text();
 }
 
 TEST_F(Layouts, Nf4BytesAndState) {
