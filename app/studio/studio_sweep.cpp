@@ -71,6 +71,10 @@ void Studio::connectSweep() {
 
 void Studio::openExportDialog(const QString& candidate) {
     if (candidate.isEmpty() || m_export->running()) return;
+    if (candidate.startsWith(QStringLiteral("import:"))) {
+        showMessage(tr("%1 is a model that was there already: there is nothing to export").arg(candidate.mid(7)));
+        return;
+    }
     const optimizer::Trial* trial = m_sweep->trial(candidate);
     const QString model = m_sweep->modelPath();
     runDialog(m_export->dialogState(candidate, model, trial ? trial->metrics.stored_bytes : 0),

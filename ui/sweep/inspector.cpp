@@ -226,7 +226,9 @@ void Inspector::showOne(const optimizer::Trial& t, const optimizer::Judged& j, c
         return b;
     };
     if (t.status == TrialStatus::kFailed && !running) connect(button(QStringLiteral("inspectorRetry"), tr("Retry"), QStringLiteral("retry")), &QPushButton::clicked, this, [this, id] { emit retryRequested(id); });
-    if (done && !running) connect(button(QStringLiteral("inspectorExport"), tr("Export %1\u2026").arg(QString::fromStdString(t.candidate)), QStringLiteral("export")), &QPushButton::clicked, this, [this, id] { emit exportRequested(id); });
+    // A model that was imported is on disk already.
+    const bool imported = t.candidate.starts_with("import:");
+    if (done && !running && !imported) connect(button(QStringLiteral("inspectorExport"), tr("Export %1\u2026").arg(QString::fromStdString(t.candidate)), QStringLiteral("export")), &QPushButton::clicked, this, [this, id] { emit exportRequested(id); });
     if (done) connect(button(QStringLiteral("inspectorCompare"), tr("Compare (Space)"), {}), &QPushButton::clicked, this, [this, id] { emit compareToggled(id); });
     connect(button(QStringLiteral("inspectorCopy"), tr("Copy as command"), QStringLiteral("terminal")), &QPushButton::clicked, this, [this, id] { emit copyCommandRequested(id); });
 }
