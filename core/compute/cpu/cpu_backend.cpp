@@ -271,7 +271,7 @@ class CpuBackend final : public Backend {
         if (!own) run(blocks, work, [&](std::size_t b, unsigned) { fill(b, 0); });
     }
     bool uses_integers(const Panels& w) const {
-        if (kernels_.integer == nullptr || w.format == WeightFormat::kNf4Group) return false;
+        if (kernels_.integer == nullptr || (w.format == WeightFormat::kNf4Group && !native_)) return false;  // its values are no integers
         return w.format == WeightFormat::kInt8Channel || (w.grouped() && w.group_padded <= kMaxIntegerGroup);
     }
     bool uses_fp8(const Panels& w) const { return kernels_.fp8 != nullptr && w.format == WeightFormat::kFp8Channel; }
@@ -287,7 +287,7 @@ class CpuBackend final : public Backend {
         if (w.format == WeightFormat::kFp8Channel) return s + " " + (uses_fp8(w) ? "AVX-512 BF16" : kernels_.float_name) + ", e4m3 activations";
         s += std::string(" ") + (w.format == WeightFormat::kInt8Channel || uses_integers(w) ? kernels_.name : kernels_.float_name);
         if (w.outlier_threshold > 0) s += ", outliers in fp32";
-        if (w.format == WeightFormat::kNf4Group) return s + ", fp32 activations";
+        if (w.format == WeightFormat::kNf4Group && !uses_integers(w)) return s + ", fp32 activations";
         if (w.format == WeightFormat::kInt8Channel || !uses_integers(w)) return s;
         return s + (parts_of(w) == 1 ? ", 8-bit activations" : ", 16-bit activations");
     }

@@ -88,7 +88,7 @@ struct Kernels {
     /// A token's activations rounded to e4m3, to nearest even; returns their scale, the largest magnitude / 448. y: the e4m3
     /// values, times the scale unless `whole`.
     float (*to_e4m3)(const float* x, std::size_t n, bool whole, float* y);
-    /// Formats with codes (int8 and grouped ones, but for nf4's) by integer products, any number of tokens; null where the level has none.
+    /// Formats with codes (int8 and grouped ones; nf4 with parts 1) by integer products, any number of tokens; null where the level has none.
     /// `scratch`: product_scratch() bytes.
     void (*integer)(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy, void* scratch);
     /// Packs one block of `count` tokens x[count][columns] for `integer`; the pointers are those of the block.
@@ -119,6 +119,7 @@ void vnni_int4(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsign
 void vnni_int8(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy);
 void vnni_residual(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy);
 void vnni_sparse(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy, void* scratch);
+void vnni_nf4(const Panels& w, const Tile& tile, const IntegerBlocks& x, float* y, std::size_t ldy);
 void fp8_product(const Panels& w, const Tile& tile, const Bf16Blocks& x, const float* token_scales, float* y, std::size_t ldy, void* scratch);  // BF16
 #endif
 
