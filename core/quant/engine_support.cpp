@@ -80,6 +80,9 @@ std::string shape_of(const Module& m) { return "N = " + std::to_string(m.n) + ",
 std::string group_text(std::uint32_t g) { return g == 0 ? "one group a row" : "groups of " + std::to_string(g); }
 const std::string kTiles = "Marlin wants N in multiples of 64 and K of 128";
 
+// compressed-tensors, which the engines parse their settings with, has removed actorder "group" in 2026.
+const std::string kNoGroupIndex = "compressed-tensors 0.20 has removed weights with a group index (actorder \"group\")";
+
 // Integer weights with groups in any of the layouts: compressed-tensors, AWQ, GPTQ.
 Fate vllm_groups(const Module& m, Layout layout) {
     const bool awq = layout == Layout::kAutoAwq, gptq = layout == Layout::kGptq || layout == Layout::kGptqV2;
@@ -155,12 +158,15 @@ Fate module_fate(Engine engine, const Module& m, Layout layout) {
         return m.n % 16 == 0 && m.k % 16 == 0 ? if_only("CUTLASS FP8", "on GPUs from sm89 (Ada, Hopper) on; older ones from sm80 take Marlin with FP8 weights and 16-bit activations")
                                               : no("its FP8 kernels want N and K in multiples of 16", true);
     }
+    Fate f;
     switch (engine) {
-        case Engine::kVllm: return vllm_groups(m, layout);
-        case Engine::kSglang: return sglang_groups(m, layout);
-        case Engine::kTgi: return tgi_groups(m, layout);
-        default: return transformers_groups(m, layout);
+        case Engine::kVllm: f = vllm_groups(m, layout); break;
+        case Engine::kSglang: f = sglang_groups(m, layout); break;
+        case Engine::kTgi: f = tgi_groups(m, layout); break;
+        default: f = transformers_groups(m, layout); break;
     }
+    if (layout != Layout::kCompressedTensors || !m.group_index || f.loads == Loads::kNo) return f;
+    return gpu ? if_only(f.kernel, "with an older compressed-tensors installed: " + kNoGroupIndex) : no(kNoGroupIndex);
 }
 
 // Kernels and reasons over all modules: the worst verdict counts, and says of how many modules and shapes it is.

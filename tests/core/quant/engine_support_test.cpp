@@ -63,6 +63,10 @@ TEST_F(EngineSupport, GptqWithZeroPointsOrGroupIndexHasConditions) {
     EXPECT_EQ(zeros.instead, "compressed-tensors");
     EXPECT_EQ(verdict("gptq_g128_desc", L::kGptq, E::kVllm).loads, Loads::kConditionally);
     EXPECT_EQ(loads("gptq_g128_sym", L::kGptqV2, E::kTgi), Loads::kNo);
+    // compressed-tensors no longer knows a group index.
+    EXPECT_EQ(loads("gptq_g128_desc", L::kCompressedTensors, E::kTransformers), Loads::kNo);
+    EXPECT_EQ(verdict("gptq_g128_desc", L::kCompressedTensors, E::kTransformers).instead, "gptq");
+    EXPECT_EQ(default_layout(config, *find_candidate("gptq_g128_desc")), L::kGptq);
     EXPECT_EQ(loads("gptq_g128_desc", L::kAutoAwq, E::kVllm), Loads::kNo);
 }
 
