@@ -7,6 +7,7 @@
 
 #include "core/base/json.h"
 #include "core/quant/calibration.h"
+#include "core/quant/mixed/quantize_mixed.h"
 #include "core/quant/quantizer.h"
 
 namespace tenpak::quant {
@@ -71,6 +72,7 @@ Result<QuantizedModel> run(std::shared_ptr<const ModelSource> source, const Cand
     Job job;
     TENPAK_ASSIGN(job.config, model::read_config(*source));
     TENPAK_RETURN_IF_ERROR(refuse_quantized(*source));
+    if (candidate.method == Method::kMixed) return quantize_mixed(std::move(source), candidate, calibration, options, backend, ctx);
     job.source = std::move(source);
     job.ctx = ctx;
     job.result.candidate = candidate;
@@ -79,7 +81,7 @@ Result<QuantizedModel> run(std::shared_ptr<const ModelSource> source, const Cand
     if (const TensorInfo* t = job.source->find(model::layer_layout(job.config, 0).linears.front().name)) job.dtype = t->dtype;
     switch (candidate.method) {
         case Method::kNone: break;
-        case Method::kMixed: return make_error(ErrorCode::kUnsupported, "no search for mixed candidates", candidate.name);
+        case Method::kMixed: break;  // done above
         case Method::kRoundToNearest: TENPAK_RETURN_IF_ERROR(quantize_round_to_nearest(job)); break;
         case Method::kAwq:
         case Method::kGptq: TENPAK_RETURN_IF_ERROR(run_calibrated(job, calibration, options, backend)); break;

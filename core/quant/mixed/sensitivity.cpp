@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/quant/mixed/sensitivity.h"
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+#include <numeric>
+
+#include "core/quant/calibration.h"
+
+namespace tenpak::quant {
+namespace {
+
+using Units = std::vector<std::uint32_t>;
+
+std::string last_part(std::string name) {
+    if (name.ends_with(".weight")) name.resize(name.size() - 7);
+    name = name.substr(name.rfind('.') + 1);
+    if (name.ends_with("_proj")) name.resize(name.size() - 5);
+    return name;
+}
+
+/// The state of one measurement: what is shared by its three steps.
+struct Measurement {
+    Job& job;
+    model::Transformer& model;
+    const SensitivityOptions& options;
+    Sensitivity& result;
+    std::vector<std::vector<compute::LinearWeight>> base;  // [unit]: its linears in options[kProbedOption]
+
+    void report(const char* phase, std::size_t done, std::size_t total, const char* unit, const std::string& detail) const {
+        job.ctx.report({phase, done, total, unit, detail});
+    }
+};
+
+// One unit in every format: errors and bytes.
+Status measure_unit(Measurement& m, MixedUnit unit, const std::vector<DenseLinear>& linears, const Gram& gram) {
+    Job& job = m.job;
+    SharedInput input(gram, job);
+    const auto& options = m.result.options;
+    std::vector<double> errors(options.size());
+    std::vector<Choice> choices(options.size());
+    std::vector<compute::LinearWeight> base;
+    for (const DenseLinear& from : linears) {
+        if (from.k != gram.k()) return make_error(ErrorCode::kMismatch, "the weight does not fit its layer's input", from.name);
+        TENPAK_ASSIGN(const double power, output_error(from.w.data(), from.n, gram, *job.pool, job.ctx));
+        std::vector<float> d;
+        compute::LinearWeight last;
+        double error = 0;
+        std::uint64_t bytes = 0;
+        for (std::size_t o = 0; o < options.size(); ++o) {
+            TENPAK_RETURN_IF_ERROR(job.ctx.check());
+            const bool same = o > 0 && options[o].format == options[o - 1].format && options[o].group_of(from.k) == options[o - 1].group_of(from.k);
+            if (!same) {
+                TENPAK_ASSIGN(compute::LinearWeight q, input.quantize(from, options[o]));
+                d = q.dequantize();
+                for (std::size_t i = 0; i < d.size(); ++i) d[i] -= from.w[i];
+                TENPAK_ASSIGN(error, output_error(d.data(), from.n, gram, *job.pool, job.ctx));
+                error = power > 0 ? error / power : 0.0;
+                bytes = q.stored_bytes() - std::uint64_t{q.bias.size()} * 2;
+                last = std::move(q);
+            }
+            if (o == kProbedOption) base.push_back(last);
+            errors[o] += error / static_cast<double>(linears.size());
+            choices[o].bytes += bytes;
+        }
+        unit.names.push_back(from.name);
+        unit.weights += std::uint64_t{from.n} * from.k;
+    }
+    m.result.units.push_back(std::move(unit));
+    m.result.errors.push_back(std::move(errors));
+    m.result.choices.push_back(std::move(choices));
+    m.base.push_back(std::move(base));
+    return {};
+}
+
+Status measure_layers(Measurement& m, const CalibrationWindows& windows) {
+    Job& job = m.job;
+    TENPAK_ASSIGN(CalibrationRun run, CalibrationRun::start(m.model, windows));
+    for (std::uint32_t layer = 0; layer < job.config.layers; ++layer) {
+        m.report("sensitivity", layer, job.config.layers, "layers", "layer " + std::to_string(layer));
+        const model::LayerLayout layout = model::layer_layout(job.config, layer);
+        const auto groups = layout.groups();
+        std::vector<std::string> observed;
+        for (const auto& members : groups) observed.push_back(layout.linears[members.front()].name);
+        TENPAK_ASSIGN(const auto grams, run.run(layer, observed, true, *job.pool, job.ctx));
+        for (std::uint32_t kind = 0; kind < groups.size(); ++kind) {
+            std::vector<DenseLinear> linears;
+            for (const std::size_t i : groups[kind]) {
+                TENPAK_ASSIGN(DenseLinear from, job.read_linear(layout.linears[i]));
+                linears.push_back(std::move(from));
+            }
+            MixedUnit unit;
+            unit.layer = layer;
+            unit.kind = kind;
+            TENPAK_RETURN_IF_ERROR(measure_unit(m, std::move(unit), linears, grams.at(observed[kind])));
+        }
+    }
+    m.report("sensitivity", job.config.layers, job.config.layers, "layers", {});
+    return {};
+}
+
+// Windows in the gaps between the calibration windows: GPTQ has fitted those. Where there are no gaps, some of them.
+std::vector<model::Token> probe_windows(std::span<const model::Token> text, const CalibrationWindows& windows, std::uint32_t tokens, bool* fresh) {
+    const std::size_t length = windows.length, count = windows.count();
+    const std::size_t wanted = std::min<std::size_t>(std::max<std::size_t>(1, tokens / length), count);
+    const std::size_t step = count > 1 ? (text.size() - length) / (count - 1) : 0;
+    *fresh = step >= 2 * length && count > 1;
+    std::vector<model::Token> out;
+    for (std::size_t i = 0; i < wanted; ++i) {
+        const std::size_t w = i * count / wanted;
+        if (*fresh) {
+            const std::size_t gap = std::min(w, count - 2);
+            const std::size_t begin = (text.size() - length) * gap / (count - 1) + length + (step - 2 * length) / 2;
+            out.insert(out.end(), text.begin() + static_cast<std::ptrdiff_t>(begin), text.begin() + static_cast<std::ptrdiff_t>(begin + length));
+        } else {
+            const auto begin = windows.tokens.begin() + static_cast<std::ptrdiff_t>(w * length);
+            out.insert(out.end(), begin, begin + static_cast<std::ptrdiff_t>(length));
+        }
+    }
+    return out;
+}
+
+/// Which passes are made, and how the units share what they measure.
+struct ProbePlan {
+    std::vector<ProbeRecord> probes;  // every unit, kinds, blocks (or single units), held out
+    std::vector<std::uint32_t> kind, block;  // [unit]
+    std::size_t kinds = 0, blocks = 0;       // 0: single units
+};
+
+ProbePlan plan_probes(const Sensitivity& s, std::uint32_t layers, std::uint32_t max_probes) {
+    ProbePlan plan;
+    const std::size_t count = s.units.size();
+    const auto probe = [&](std::string what, Units units, bool fitted) { plan.probes.push_back({std::move(what), std::move(units), {}, 0, fitted}); };
+    Units all(count);
+    std::iota(all.begin(), all.end(), 0u);
+    probe("all", all, true);
+    std::uint32_t kinds = 0;
+    for (const MixedUnit& u : s.units) kinds = std::max(kinds, u.kind + 1);
+    if (count + 2 <= max_probes) {
+        for (const std::uint32_t u : all) probe(kind_name(s.units[u]) + " of layer " + std::to_string(s.units[u].layer), {u}, true);
+    } else {
+        plan.kinds = kinds;
+        // At least two blocks, whatever the budget says: one would say nothing.
+        plan.blocks = std::clamp<std::size_t>(max_probes > kinds + 2 ? max_probes - kinds - 2 : 0, std::min(2u, layers), layers);
+        for (const MixedUnit& u : s.units) {
+            plan.kind.push_back(u.kind);
+            plan.block.push_back(static_cast<std::uint32_t>(std::uint64_t{u.layer} * plan.blocks / layers));
+        }
+        for (std::uint32_t k = 0; k < kinds; ++k) {
+            Units of;
+            for (const std::uint32_t u : all) {
+                if (plan.kind[u] == k) of.push_back(u);
+            }
+            probe(kind_name(s.units[of.front()]) + " of all layers", of, true);
+        }
+        for (std::uint32_t b = 0; b < plan.blocks; ++b) {
+            Units of;
+            for (const std::uint32_t u : all) {
+                if (plan.block[u] == b) of.push_back(u);
+            }
+            const std::uint32_t first = s.units[of.front()].layer, last = s.units[of.back()].layer;
+            probe(first == last ? "layer " + std::to_string(first) : "layers " + std::to_string(first) + "-" + std::to_string(last), of, true);
+        }
+    }
+    Units every_other;
+    for (const std::uint32_t u : all) {
+        if ((s.units[u].layer + s.units[u].kind) % 2 == 0) every_other.push_back(u);
+    }
+    probe("every other one", every_other, false);
+    return plan;
+}
+
+Status run_probe(Measurement& m, WholeModelProbe& probe, ProbeRecord& record, const std::vector<model::StoredLinear>& stored) {
+    for (const std::uint32_t u : record.units) {
+        for (std::size_t i = 0; i < m.base[u].size(); ++i) TENPAK_RETURN_IF_ERROR(m.model.set_linear(m.result.units[u].names[i], m.base[u][i]));
+    }
+    TENPAK_ASSIGN(record.measured, probe.measure(*m.job.pool, m.job.ctx));
+    for (const std::uint32_t u : record.units) {
+        for (const std::string& name : m.result.units[u].names) {
+            const auto it = std::find_if(stored.begin(), stored.end(), [&](const model::StoredLinear& l) { return l.name == name; });
+            TENPAK_ASSIGN(const DenseLinear from, m.job.read_linear(*it));
+            TENPAK_RETURN_IF_ERROR(m.model.set_linear(name, dense_linear(from, m.job.dtype)));
+        }
+    }
+    return {};
+}
+
+void fit(Sensitivity& s, const ProbePlan& plan) {
+    const std::size_t count = s.units.size();
+    std::vector<double> loss(count);
+    const double total = plan.probes.front().measured.kl;
+    if (plan.blocks == 0) {
+        for (std::size_t u = 0; u < count; ++u) loss[u] = plan.probes[1 + u].measured.kl;
+        const double sum = std::accumulate(loss.begin(), loss.end(), 0.0);
+        if (sum > 0 && total > 0) {
+            for (double& l : loss) l *= total / sum;
+        }
+    } else {
+        std::vector<double> prior(count), kinds(plan.kinds), blocks(plan.blocks);
+        for (std::size_t u = 0; u < count; ++u) prior[u] = s.errors[u][kProbedOption];
+        for (std::size_t k = 0; k < plan.kinds; ++k) kinds[k] = plan.probes[1 + k].measured.kl;
+        for (std::size_t b = 0; b < plan.blocks; ++b) blocks[b] = plan.probes[1 + plan.kinds + b].measured.kl;
+        loss = fit_margins(prior, plan.kind, kinds, plan.block, blocks, total);
+    }
+    for (std::size_t u = 0; u < count; ++u) {
+        const double base = s.errors[u][kProbedOption];
+        for (std::size_t o = 0; o < s.options.size(); ++o) s.choices[u][o].loss = base > 0 ? loss[u] * s.errors[u][o] / base : 0.0;
+    }
+    s.probes = plan.probes;
+    for (ProbeRecord& p : s.probes) {
+        p.predicted = 0;
+        for (const std::uint32_t u : p.units) p.predicted += s.choices[u][kProbedOption].loss;
+    }
+}
+
+Status measure_probes(Measurement& m, std::span<const model::Token> text, const CalibrationWindows& windows) {
+    bool fresh = false;
+    auto tokens = probe_windows(text, windows, m.options.probe_tokens, &fresh);
+    if (!fresh) m.result.notes.emplace_back("sensitivity is probed on the calibration windows themselves: the text has no others");
+    TENPAK_ASSIGN(WholeModelProbe probe, WholeModelProbe::start(m.model, std::move(tokens), windows.length, m.job.ctx));
+    std::vector<model::StoredLinear> stored;
+    for (std::uint32_t layer = 0; layer < m.job.config.layers; ++layer) {
+        for (model::StoredLinear& l : model::layer_layout(m.job.config, layer).linears) stored.push_back(std::move(l));
+    }
+    ProbePlan plan = plan_probes(m.result, m.job.config.layers, m.options.max_probes);
+    for (std::size_t i = 0; i < plan.probes.size(); ++i) {
+        m.report("probe", i, plan.probes.size(), "passes", plan.probes[i].what);
+        TENPAK_RETURN_IF_ERROR(run_probe(m, probe, plan.probes[i], stored));
+    }
+    m.report("probe", plan.probes.size(), plan.probes.size(), "passes", {});
+    fit(m.result, plan);
+    return {};
+}
+
+}  // namespace
+
+std::uint64_t Sensitivity::weights() const {
+    std::uint64_t sum = 0;
+    for (const MixedUnit& u : units) sum += u.weights;
+    return sum;
+}
+
+std::uint64_t Sensitivity::budget(double bits) const { return static_cast<std::uint64_t>(std::floor(bits * static_cast<double>(weights()) / 8)); }
+
+std::string kind_name(const MixedUnit& unit) {
+    std::string s;
+    for (const std::string& name : unit.names) s += (s.empty() ? "" : ", ") + last_part(name);
+    return s;
+}
+
+std::vector<double> fit_margins(std::span<const double> prior, std::span<const std::uint32_t> kind, std::span<const double> kind_sums,
+                                std::span<const std::uint32_t> block, std::span<const double> block_sums, double total) {
+    std::vector<double> x(prior.begin(), prior.end());
+    const auto scale_to = [&](std::span<const std::uint32_t> of, std::span<const double> wanted, double whole) {
+        std::vector<double> sums(wanted.size());
+        for (std::size_t u = 0; u < x.size(); ++u) sums[of[u]] += x[u];
+        const double all = std::accumulate(wanted.begin(), wanted.end(), 0.0);
+        for (std::size_t u = 0; u < x.size(); ++u) {
+            const double to = all > 0 ? wanted[of[u]] * whole / all : 0;
+            x[u] = sums[of[u]] > 0 ? x[u] * to / sums[of[u]] : 0;
+        }
+    };
+    // The two sets of sums never agree exactly: both are brought to `total`. Converges in some ten rounds.
+    for (int round = 0; round < 50; ++round) {
+        scale_to(kind, kind_sums, total);
+        scale_to(block, block_sums, total);
+    }
+    return x;
+}
+
+Result<Sensitivity> measure_sensitivity(std::shared_ptr<const ModelSource> source, std::span<const model::Token> calibration,
+                                        const SensitivityOptions& options, compute::Backend& backend, const JobContext& ctx) {
+    try {
+        Job job;
+        TENPAK_ASSIGN(job.config, model::read_config(*source));
+        job.source = std::move(source);
+        job.ctx = ctx;
+        ThreadPool pool(backend.threads());
+        job.pool = &pool;
+        if (const TensorInfo* t = job.source->find(model::layer_layout(job.config, 0).linears.front().name)) job.dtype = t->dtype;
+        TENPAK_ASSIGN(const CalibrationWindows windows, cut_windows(calibration, options.calibration, job.config.max_positions));
+        TENPAK_ASSIGN(const auto model, model::Transformer::load(job.source, {}, backend, {}, job.ctx));
+        Sensitivity s;
+        s.options = mixed_options();
+        Measurement m{job, *model, options, s, {}};
+        TENPAK_RETURN_IF_ERROR(measure_layers(m, windows));
+        TENPAK_RETURN_IF_ERROR(measure_probes(m, calibration, windows));
+        for (const std::string& note : job.result.notes) s.notes.push_back(note);
+        return s;
+    } catch (const std::bad_alloc&) {
+        return make_error(ErrorCode::kOutOfMemory, "out of memory while measuring sensitivity", {}, "Use fewer calibration sequences, or a machine with more memory");
+    }
+}
+
+}  // namespace tenpak::quant
