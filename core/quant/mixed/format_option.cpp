@@ -55,6 +55,16 @@ bool FormatOption::fits(std::uint32_t k) const {
     }
 }
 
+std::uint64_t FormatOption::bytes(std::uint32_t n, std::uint32_t k) const {
+    compute::LinearWeight shape;
+    shape.format = fits(k) ? format : compute::WeightFormat::kBF16;
+    shape.n = n;
+    shape.k = k;
+    shape.group = shape.format == compute::WeightFormat::kBF16 ? 0 : group_of(k);
+    shape.symmetric = bits == 8;
+    return shape.stored_bytes();
+}
+
 Result<compute::LinearWeight> SharedInput::quantize(const DenseLinear& from, const FormatOption& option) {
     if (option.dense() || !option.fits(from.k)) return dense_linear(from, job_.dtype);
     GroupFormat f;

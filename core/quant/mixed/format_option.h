@@ -20,6 +20,8 @@ struct FormatOption {
     bool dense() const { return format == compute::WeightFormat::kBF16; }
     /// Its packed rows can hold k columns; where they cannot, the linear stays dense.
     bool fits(std::uint32_t k) const;
+    /// As stored, without the bias.
+    std::uint64_t bytes(std::uint32_t n, std::uint32_t k) const;
     std::uint32_t group_of(std::uint32_t k) const { return dense() ? 0 : group_for(group, k); }
 };
 

@@ -97,6 +97,7 @@ Result<QuantizedModel> run(std::shared_ptr<const ModelSource> source, const Cand
             static_cast<void>(none);
         }
     }
+    if (unit != s.units.size()) return make_error(ErrorCode::kMismatch, "the sensitivities are of another model", candidate.name);
     count_bytes(job, s);
     note_composition(job, s, c);
     job.result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

@@ -33,6 +33,25 @@ struct Measurement {
     }
 };
 
+// Rows whose errors stand for all of them: every n-th. Rows are quantized independently, and the mean over so many is within a
+// few percent of the whole.
+constexpr std::uint32_t kErrorRows = 256;
+
+std::vector<std::uint32_t> sampled_rows(std::uint32_t n) {
+    std::vector<std::uint32_t> rows(std::min(n, kErrorRows));
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<std::uint32_t>(i * n / rows.size());
+    return rows;
+}
+DenseLinear rows_of(const DenseLinear& from, const std::vector<std::uint32_t>& rows) {
+    DenseLinear out{from.name, static_cast<std::uint32_t>(rows.size()), from.k, {}, {}};
+    out.w.reserve(std::size_t{out.n} * out.k);
+    for (const std::uint32_t r : rows) {
+        const auto begin = from.w.begin() + static_cast<std::ptrdiff_t>(std::size_t{r} * from.k);
+        out.w.insert(out.w.end(), begin, begin + static_cast<std::ptrdiff_t>(from.k));
+    }
+    return out;
+}
+
 // One unit in every format: errors and bytes.
 Status measure_unit(Measurement& m, MixedUnit unit, const std::vector<DenseLinear>& linears, const Gram& gram) {
     Job& job = m.job;
@@ -43,26 +62,26 @@ Status measure_unit(Measurement& m, MixedUnit unit, const std::vector<DenseLinea
     std::vector<compute::LinearWeight> base;
     for (const DenseLinear& from : linears) {
         if (from.k != gram.k()) return make_error(ErrorCode::kMismatch, "the weight does not fit its layer's input", from.name);
-        TENPAK_ASSIGN(const double power, output_error(from.w.data(), from.n, gram, *job.pool, job.ctx));
-        std::vector<float> d;
-        compute::LinearWeight last;
+        const std::vector<std::uint32_t> rows = sampled_rows(from.n);
+        const DenseLinear sample = rows_of(from, rows);
+        TENPAK_ASSIGN(const double power, output_error(sample.w.data(), sample.n, gram, *job.pool, job.ctx));
         double error = 0;
-        std::uint64_t bytes = 0;
         for (std::size_t o = 0; o < options.size(); ++o) {
             TENPAK_RETURN_IF_ERROR(job.ctx.check());
+            // The probed format is made whole, for the probes; of the others a sample of rows says enough.
+            const bool whole = o == kProbedOption;
             const bool same = o > 0 && options[o].format == options[o - 1].format && options[o].group_of(from.k) == options[o - 1].group_of(from.k);
-            if (!same) {
-                TENPAK_ASSIGN(compute::LinearWeight q, input.quantize(from, options[o]));
-                d = q.dequantize();
-                for (std::size_t i = 0; i < d.size(); ++i) d[i] -= from.w[i];
-                TENPAK_ASSIGN(error, output_error(d.data(), from.n, gram, *job.pool, job.ctx));
+            if (!same || whole) {
+                TENPAK_ASSIGN(compute::LinearWeight q, input.quantize(whole ? from : sample, options[o]));
+                std::vector<float> d = q.dequantize();
+                if (whole) d = rows_of({{}, from.n, from.k, std::move(d), {}}, rows).w;
+                for (std::size_t i = 0; i < d.size(); ++i) d[i] -= sample.w[i];
+                TENPAK_ASSIGN(error, output_error(d.data(), sample.n, gram, *job.pool, job.ctx));
                 error = power > 0 ? error / power : 0.0;
-                bytes = q.stored_bytes() - std::uint64_t{q.bias.size()} * 2;
-                last = std::move(q);
+                if (whole) base.push_back(std::move(q));
             }
-            if (o == kProbedOption) base.push_back(last);
             errors[o] += error / static_cast<double>(linears.size());
-            choices[o].bytes += bytes;
+            choices[o].bytes += options[o].bytes(from.n, from.k);
         }
         unit.names.push_back(from.name);
         unit.weights += std::uint64_t{from.n} * from.k;
@@ -137,12 +156,12 @@ ProbePlan plan_probes(const Sensitivity& s, std::uint32_t layers, std::uint32_t 
     probe("all", all, true);
     std::uint32_t kinds = 0;
     for (const MixedUnit& u : s.units) kinds = std::max(kinds, u.kind + 1);
-    if (count + 2 <= max_probes) {
+    if (count <= max_probes) {
         for (const std::uint32_t u : all) probe(kind_name(s.units[u]) + " of layer " + std::to_string(s.units[u].layer), {u}, true);
     } else {
         plan.kinds = kinds;
         // At least two blocks, whatever the budget says: one would say nothing.
-        plan.blocks = std::clamp<std::size_t>(max_probes > kinds + 2 ? max_probes - kinds - 2 : 0, std::min(2u, layers), layers);
+        plan.blocks = std::clamp<std::size_t>(max_probes > kinds ? max_probes - kinds : 0, std::min(2u, layers), layers);
         for (const MixedUnit& u : s.units) {
             plan.kind.push_back(u.kind);
             plan.block.push_back(static_cast<std::uint32_t>(std::uint64_t{u.layer} * plan.blocks / layers));

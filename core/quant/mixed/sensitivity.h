@@ -31,7 +31,7 @@ struct ProbeRecord {
 struct Sensitivity {
     std::vector<FormatOption> options;
     std::vector<MixedUnit> units;
-    std::vector<std::vector<double>> errors;   ///< [unit][option]: mean over its linears of ||(W - W')x||^2 / ||Wx||^2
+    std::vector<std::vector<double>> errors;   ///< [unit][option]: mean over its linears of ||(W - W')x||^2 / ||Wx||^2, of 256 rows
     std::vector<std::vector<Choice>> choices;  ///< [unit][option]: bytes as stored; loss in nats
     std::vector<ProbeRecord> probes;
     std::vector<std::string> notes;
@@ -42,8 +42,9 @@ struct Sensitivity {
 
 struct SensitivityOptions {
     CalibrationOptions calibration;
-    std::uint32_t max_probes = 16;     ///< whole-model passes that the fit may use; one for each unit where that is enough
-    std::uint32_t probe_tokens = 4096; ///< of each pass, from the calibration text, where possible between its windows
+    /// Whole-model passes over parts of the model; one for each unit where that is enough. Two more are of the whole and held out.
+    std::uint32_t max_probes = 16;
+    std::uint32_t probe_tokens = 2048; ///< of each pass, from the calibration text, where possible between its windows
 };
 
 /// Errors: those of quantize(). Memory: the model, one layer's Gram matrices, and every linear in options[kProbedOption].

@@ -7,10 +7,12 @@
 
 #include "core/compute/cpu/cpu_backend.h"
 #include "core/quant/mixed/quantize_mixed.h"
+#include "core/quant/mixed/sensitivity_file.h"
 #include "tests/core/quant/tiny_model.h"
 
 using namespace tenpak;
 using namespace tenpak::quant;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -247,12 +249,12 @@ TEST(FitMargins, FindsTheFactorsBehindTheSums) {
 }
 
 TEST_F(MixedModel, SensitivitiesFallWithBitsAndFitTheirProbes) {
-    for (const std::uint32_t probes : {100u, 10u}) {  // one for each unit; kinds and blocks of layers
+    for (const std::uint32_t probes : {16u, 7u}) {  // one for each unit; kinds and blocks of layers
         const Sensitivity s = sensitivity(probes);
         ASSERT_EQ(s.units.size(), 12u);
         EXPECT_EQ(kind_name(s.units[0]), "q, k, v");
         EXPECT_EQ(kind_name(s.units[3]), "down");
-        EXPECT_LE(s.probes.size(), probes);
+        EXPECT_LE(s.probes.size(), probes + 2);
         for (std::size_t u = 0; u < s.units.size(); ++u) {
             for (std::size_t o = 1; o < s.options.size(); ++o) {
                 EXPECT_GE(s.choices[u][o].bytes, s.choices[u][o - 1].bytes);
@@ -309,7 +311,7 @@ TEST_F(MixedModel, SameBytesForAnyNumberOfThreads) {
 }
 
 TEST_F(MixedModel, OneFormatEverywhereIsTheUniformCandidate) {
-    const Sensitivity s = sensitivity(10);
+    const Sensitivity s = sensitivity(8);
     const auto backend = compute::make_cpu_backend(2);
     const auto mixed = quantize_composition(source, *find_candidate("mixed"), s, uniform(s, kProbedOption), text, options, *backend, {});
     const auto plain = run("gptq_g128", 2);
@@ -330,7 +332,7 @@ TEST_F(MixedModel, OneFormatEverywhereIsTheUniformCandidate) {
 }
 
 TEST_F(MixedModel, ChoosesByBitsByLossAndByDefault) {
-    const Sensitivity s = sensitivity(10);
+    const Sensitivity s = sensitivity(8);
     const auto bits = compose_for_bits(s, 5, {});
     ASSERT_TRUE(bits.ok());
     EXPECT_LE(bits->bits, 5);
@@ -358,6 +360,39 @@ TEST_F(MixedModel, ChoosesByBitsByLossAndByDefault) {
     const std::vector<double> rates(s.options.size(), 1e9);
     EXPECT_NEAR(decode_seconds(s, *bits, rates), static_cast<double>(bits->bytes) / 1e9, 1e-15);
     EXPECT_FALSE(compose_for_bits(s, 4.0, {}).ok());
+}
+
+TEST_F(MixedModel, SensitivitiesAreKeptInAFile) {
+    const Sensitivity s = sensitivity(8);
+    const fs::path file = dir / "sensitivity.json";
+    EXPECT_EQ(load_sensitivity(file, "a").error().code, ErrorCode::kNotFound);
+    ASSERT_TRUE(save_sensitivity(file, s, "a").ok());
+    EXPECT_EQ(load_sensitivity(file, "b").error().code, ErrorCode::kMismatch);
+    const auto back = load_sensitivity(file, "a");
+    ASSERT_TRUE(back.ok()) << back.error().text();
+    ASSERT_EQ(back->units.size(), s.units.size());
+    EXPECT_EQ(back->errors, s.errors);
+    EXPECT_EQ(back->notes, s.notes);
+    EXPECT_EQ(back->probes.size(), s.probes.size());
+    EXPECT_EQ(back->probes.back().units, s.probes.back().units);
+    const auto a = compose_for_bits(s, 5, {}), b = compose_for_bits(*back, 5, {});
+    ASSERT_TRUE(a.ok() && b.ok());
+    EXPECT_EQ(a->chosen, b->chosen);
+    EXPECT_EQ(a->loss, b->loss);
+    EXPECT_EQ(describe(s, *a), describe(*back, *b));
+    // Damaged files are refused, never believed.
+    const std::string written = *read_text_file(file);
+    const std::pair<const char*, const char*> damages[] = {{"\"layer\":0", "\"layer\":-1"}, {"\"losses\":[", "\"losses\":[1,"}, {"\"losses\":[", "\"losses\":[null,"},
+                                                           {"\"kl\":", "\"kk\":"}, {"\"units\":[0", "\"units\":[99"}, {"\"bytes\":[", "\"bytes\":[1e99,"}, {"{", ""}};
+    for (const auto& [from, to] : damages) {
+        std::string damaged = written;
+        ASSERT_NE(damaged.find(from), std::string::npos) << from;
+        damaged.replace(damaged.find(from), std::string(from).size(), to);
+        dir.write("damaged.json", damaged);
+        const auto r = load_sensitivity(dir / "damaged.json", "a");
+        ASSERT_FALSE(r.ok()) << to;
+        EXPECT_EQ(r.error().code, ErrorCode::kMalformed) << to;
+    }
 }
 
 TEST_F(MixedModel, StopsAndRefuses) {
