@@ -30,7 +30,7 @@ void Studio::connectSweep() {
     });
     connect(page, &ui::SweepPage::importRequested, this, [this] {
         app::ChooserRequest r;
-        r.kind = app::ChooserKind::kOpenModel;
+        r.kind = app::ChooserKind::kOpenQuantized;
         r.title = tr("Add a model that is quantized already");
         r.startFolder = m_settings.lastFolder();
         m_dialogs.choosePath(r, [this](const QString& path) { m_sweep->addImport(path); });

@@ -6,52 +6,11 @@
 #include <cmath>
 #include <vector>
 
+#include "core/base/nf4.h"
+
 namespace tenpak::delta {
 
 namespace {
-
-/// The paper's appendix E: quantiles of N(0, 1), scaled to [-1, 1], with an exact zero.
-constexpr std::array<float, 16> kLevels{-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f,
-                                        -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
-                                        0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
-
-/// Between neighbours, in the order of `levels`; rounded once.
-template <std::size_t N>
-std::array<float, N - 1> middles(const std::array<float, N>& levels) {
-    std::array<float, N - 1> m{};
-    for (std::size_t i = 0; i + 1 < N; ++i) m[i] = static_cast<float>((static_cast<double>(levels[i]) + static_cast<double>(levels[i + 1])) / 2);
-    return m;
-}
-
-/// The 8-bit type of nested magnitudes ("dynamic tree quantization", Dettmers 2015, arXiv 1511.04561): 7 decades, each with
-/// twice as many steps as the one below, both signs, 0 and 1.
-std::array<float, 256> make_nested_levels() {
-    std::array<float, 256> out{};
-    std::size_t n = 0;
-    for (int decade = 0; decade < 7; ++decade) {
-        const int steps = 1 << decade;
-        const float step = (1.0f - 0.1f) / static_cast<float>(steps);
-        const auto bound = [&](int j) {  // product and sum are exact in binary64
-            return j < (steps + 1) / 2 ? static_cast<float>(static_cast<double>(0.1f) + static_cast<double>(step) * j)
-                                       : static_cast<float>(1.0 - static_cast<double>(step) * (steps - j));
-        };
-        const auto scale = static_cast<float>(std::array{1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0}[static_cast<std::size_t>(decade)]);
-        for (int k = 0; k < steps; ++k) {
-            const float sum = bound(k) + bound(k + 1);
-            const float value = scale * (sum / 2);
-            out[n++] = value;
-            out[n++] = -value;
-        }
-    }
-    out[n++] = 0;
-    out[n++] = 1;
-    std::sort(out.begin(), out.end());
-    return out;
-}
-
-const auto kMiddles = middles(kLevels);
-const std::array<float, 256> kNestedLevels = make_nested_levels();
-const auto kNestedMiddles = middles(kNestedLevels);
 
 /// NaNs do not count; an infinity does.
 float largest_magnitude(const float* w, std::size_t n) {
@@ -76,9 +35,9 @@ void quantize_block(const float* w, std::size_t n, float magnitude, float scale,
         std::array<float, kRun> x{};
         for (std::size_t i = 0; i < size; ++i) x[i] = w[at + i] * inverse;
         level.fill(0);
-        for (const float m : kMiddles)  // how many middles lie below x
+        for (const float m : kNf4Middles)  // how many middles lie below x
             for (std::size_t i = 0; i < kRun; ++i) level[i] += x[i] > m ? 1u : 0u;
-        for (std::size_t i = 0; i < size; ++i) out[at + i] = kLevels[level[i]] * scale;
+        for (std::size_t i = 0; i < size; ++i) out[at + i] = kNf4Levels[level[i]] * scale;
     }
 }
 
@@ -106,9 +65,7 @@ void nf4_round_trip(const float* weights, std::size_t n, const Nf4& format, floa
         const float most = largest_magnitude(centred.data(), centred.size());
         const float inverse = most > 0 ? 1.0f / most : 0.0f;
         for (std::size_t b = 0; b < magnitudes.size(); ++b) {
-            const float x = centred[b] * inverse;
-            const auto level = static_cast<std::size_t>(std::lower_bound(kNestedMiddles.begin(), kNestedMiddles.end(), x) - kNestedMiddles.begin());
-            const float product = kNestedLevels[level] * most;
+            const float product = dynamic_levels()[dynamic_code(centred[b] * inverse)] * most;
             const std::size_t at = begin + b * block;
             quantize_block(weights + at, std::min(block, end - at), magnitudes[b], product + format.mean, out + at);
         }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 namespace tenpak::quant {
 namespace {
@@ -10,6 +11,20 @@ namespace {
 constexpr double kMinMixedBits = 4, kMaxMixedBits = 16;
 
 }  // namespace
+
+double nominal_bits(const Candidate& c) {
+    using F = compute::WeightFormat;
+    if (c.method == Method::kNone) return 16;
+    if (c.method == Method::kMixed) return c.target_bits > 0 ? c.target_bits : std::numeric_limits<double>::quiet_NaN();
+    const double per_group = c.group == 0 ? 0 : 1.0 / c.group;
+    switch (c.format) {
+        case F::kInt4Group: return 4 + (16 + (c.symmetric ? 0 : 4)) * per_group;
+        case F::kInt4Residual: return 6 + (16 + (c.symmetric ? 0 : 6)) * per_group;
+        case F::kInt4Sparse: return 6 + (16 + 4) * per_group;
+        case F::kNf4Group: return 4 + (8 + 32.0 / 256) * per_group;
+        default: return c.bits + 16 * per_group;
+    }
+}
 
 std::string known_candidate_names() {
     std::string s;

@@ -103,6 +103,19 @@ double relative_weight_error(std::span<const float> w, std::span<const float> re
     return power > 0 ? error / power : 0.0;
 }
 
+compute::LinearWeight round_to_nearest(const DenseLinear& from, const Candidate& c, const GroupFormat& f, ThreadPool& pool) {
+    using F = compute::WeightFormat;
+    switch (c.format) {
+        case F::kFp8Channel: return round_to_nearest_fp8(from.w, from.n, from.k, pool);
+        case F::kNf4Group: return round_to_nearest_nf4(from.w, from.n, from.k, f.group, true, pool);
+        case F::kInt8Channel:
+            if (c.outlier_threshold > 0) return round_to_nearest_llm_int8(from.w, from.n, from.k, c.outlier_threshold, pool);
+            return round_to_nearest_int8(from.w, from.n, from.k, 0, f.min_scale, pool);
+        case F::kInt8Group: return round_to_nearest_int8(from.w, from.n, from.k, f.group, f.min_scale, pool);
+        default: return round_to_nearest_int4(from.w, from.n, from.k, f, pool);
+    }
+}
+
 Status quantize_round_to_nearest(Job& job) {
     const Candidate& c = job.result.candidate;
     for (std::uint32_t layer = 0; layer < job.config.layers; ++layer) {
@@ -110,11 +123,7 @@ Status quantize_round_to_nearest(Job& job) {
             TENPAK_RETURN_IF_ERROR(job.ctx.check());
             TENPAK_ASSIGN(const DenseLinear from, job.read_linear(stored));
             const GroupFormat f = job.format_for(from.k);
-            if (c.format > compute::WeightFormat::kInt4Group || c.outlier_threshold > 0) {
-                return make_error(ErrorCode::kUnsupported, "no quantizer for this candidate", c.name);
-            }
-            compute::LinearWeight q = c.bits == 8 ? round_to_nearest_int8(from.w, from.n, from.k, c.group == 0 ? 0 : f.group, f.min_scale, *job.pool)
-                                                  : round_to_nearest_int4(from.w, from.n, from.k, f, *job.pool);
+            compute::LinearWeight q = round_to_nearest(from, c, f, *job.pool);
             const double error = relative_weight_error(from.w, q.dequantize());
             TENPAK_RETURN_IF_ERROR(job.add(from, std::move(q), error, error));
         }

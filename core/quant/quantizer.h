@@ -47,6 +47,8 @@ Result<double> nearest_output_error(const DenseLinear& from, const GroupFormat& 
 /// ||W - W'||^2 / ||W||^2.
 double relative_weight_error(std::span<const float> w, std::span<const float> restored);
 
+/// `c.format` must be one that round-to-nearest knows: any but dense ones, kInt4Residual and kInt4Sparse.
+compute::LinearWeight round_to_nearest(const DenseLinear& from, const Candidate& c, const GroupFormat& f, ThreadPool& pool);
 Status quantize_round_to_nearest(Job& job);
 Status quantize_awq(Job& job, model::Transformer& model, const CalibrationWindows& windows);
 Status quantize_gptq(Job& job, model::Transformer& model, const CalibrationWindows& windows);

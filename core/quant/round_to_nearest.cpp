@@ -1,7 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/quant/round_to_nearest.h"
 
+#include "core/base/float8.h"
+
 namespace tenpak::quant {
+namespace {
+
+// Of a row, but not so small that a quotient with it leaves the normal numbers.
+float top_of_row(const float* x, std::uint32_t k) {
+    float top = 0x1p-110f;
+    for (std::uint32_t c = 0; c < k; ++c) top = std::max(top, std::fabs(x[c]));
+    return top;
+}
+
+}  // namespace
 
 compute::LinearWeight make_int4(std::uint32_t n, std::uint32_t k, const GroupFormat& format) {
     compute::LinearWeight q;
@@ -65,6 +77,42 @@ compute::LinearWeight round_to_nearest_int8(std::span<const float> w, std::uint3
                 q.codes[i] = static_cast<std::uint8_t>(static_cast<std::int8_t>(code));
             }
         }
+    });
+    return q;
+}
+
+compute::LinearWeight round_to_nearest_llm_int8(std::span<const float> w, std::uint32_t n, std::uint32_t k, float outlier_threshold,
+                                                ThreadPool& pool) {
+    compute::LinearWeight q;
+    q.format = compute::WeightFormat::kInt8Channel;
+    q.n = n;
+    q.k = k;
+    q.outlier_threshold = outlier_threshold;
+    q.codes.resize(std::size_t{n} * k);
+    q.scales.resize(n);
+    pool.parallel_for(n, [&](std::size_t row, unsigned) {
+        const float* x = w.data() + row * k;
+        const float top = top_of_row(x, k);
+        q.scales[row] = top / 127;
+        const float inverse = 127 / top;
+        for (std::uint32_t c = 0; c < k; ++c) {
+            q.codes[row * k + c] = static_cast<std::uint8_t>(static_cast<std::int8_t>(round_even(std::clamp(x[c] * inverse, -127.0f, 127.0f))));
+        }
+    });
+    return q;
+}
+
+compute::LinearWeight round_to_nearest_fp8(std::span<const float> w, std::uint32_t n, std::uint32_t k, ThreadPool& pool) {
+    compute::LinearWeight q;
+    q.format = compute::WeightFormat::kFp8Channel;
+    q.n = n;
+    q.k = k;
+    q.codes.resize(std::size_t{n} * k);
+    q.scales.resize(n);
+    pool.parallel_for(n, [&](std::size_t row, unsigned) {
+        const float* x = w.data() + row * k;
+        const float scale = q.scales[row] = top_of_row(x, k) / kE4m3Max;
+        for (std::uint32_t c = 0; c < k; ++c) q.codes[row * k + c] = float_to_e4m3(x[c] / scale);
     });
     return q;
 }

@@ -35,11 +35,23 @@ struct Model {
     double weights = 0;
 };
 
-Model make_model(Backend& gpu, WeightFormat f) {
+/// `f` in groups of 128 (nf4: 64, as bitsandbytes makes it); `act_order`: GPTQ's columns in any order; `outliers`: LLM.int8.
+struct Candidate {
+    WeightFormat f;
+    bool act_order = false, outliers = false;
+};
+LinearWeight bench_weight(const Candidate& c, std::uint32_t n, std::uint32_t k, unsigned seed) {
+    LinearWeight w = random_weight(c.f, n, k, c.f == WeightFormat::kNf4Group ? 64 : 128, seed);
+    if (c.act_order) shuffle_groups(w, k);
+    // Beyond 3 sigma of what a norm leaves: 1 activation in 400.
+    if (c.outliers) w.outlier_threshold = 3;
+    return w;
+}
+
+Model make_model(Backend& gpu, const Candidate& c) {
     Model m;
-    const std::uint32_t group = 128;
     // One host weight a shape: what the codes are does not matter to the time.
-    const LinearWeight square = random_weight(f, kHidden, kHidden, group, 1), up = random_weight(f, kIntermediate, kHidden, group, 2), down = random_weight(f, kHidden, kIntermediate, group, 3);
+    const LinearWeight square = bench_weight(c, kHidden, kHidden, 1), up = bench_weight(c, kIntermediate, kHidden, 2), down = bench_weight(c, kHidden, kIntermediate, 3);
     for (std::uint32_t l = 0; l < kLayers; ++l) {
         Layer layer;
         for (auto* p : {&layer.q, &layer.k, &layer.v, &layer.o}) *p = need(gpu.make_linear(square));
@@ -127,8 +139,10 @@ int main(int argc, char** argv) {
     const double copy = gpu.copy_bandwidth();
     std::printf("%s, copies at %.0f GB/s\n", gpu.description().c_str(), copy / 1e9);
     double bf16_decode[3] = {}, bf16_prefill[2] = {};
-    for (const WeightFormat f : {WeightFormat::kBF16, WeightFormat::kInt4Group, WeightFormat::kInt8Group, WeightFormat::kInt8Channel}) {
-        const Model m = make_model(gpu, f);
+    for (const Candidate& c : {Candidate{WeightFormat::kBF16}, {WeightFormat::kInt4Group}, {WeightFormat::kInt4Group, true}, {WeightFormat::kNf4Group}, {WeightFormat::kInt4Residual},
+                               {WeightFormat::kInt4Sparse}, {WeightFormat::kInt8Group}, {WeightFormat::kInt8Channel}, {WeightFormat::kInt8Channel, false, true}, {WeightFormat::kFp8Channel}}) {
+        const WeightFormat f = c.f;
+        const Model m = make_model(gpu, c);
         std::printf("%s\n", m.layers[0].q->kernel());
         int i = 0;
         for (const std::uint32_t batch : {1u, 4u, 16u}) {

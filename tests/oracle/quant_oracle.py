@@ -52,6 +52,54 @@ def dequantize(codes, scales, zeros, group):
     return (codes - np.repeat(zeros, group, 1)) * np.repeat(scales, group, 1)
 
 
+NF4 = np.array([-1, -.6961928009986877, -.5250730514526367, -.39491748809814453, -.28444138169288635, -.18477343022823334, -.09105003625154495, 0,
+                .07958029955625534, .16093020141124725, .24611230194568634, .33791524171829224, .44070982933044434, .5626170039176941,
+                .7229568362236023, 1], np.float32)
+
+
+def dynamic_map():
+    """bitsandbytes' create_dynamic_map(signed=True), in its fp32 arithmetic (optimizer.md 4.6)."""
+    data = [0.0, 1.0]
+    for i in range(7):
+        bounds = np.linspace(np.float32(.1), np.float32(1), 2**i + 1).astype(np.float32)
+        means = np.float32(10.0 ** (i - 6)) * ((bounds[:-1] + bounds[1:]) / np.float32(2))
+        data += means.tolist() + (-means).tolist()
+    return np.sort(np.array(data, np.float32))
+
+
+def nf4(w, block):
+    """Single precision, as bitsandbytes: every step rounds."""
+    flat = w.astype(np.float32).reshape(-1, block)
+    absmax = np.abs(flat).max(1)
+    inverse = np.float32(1) / np.maximum(absmax, np.float32(1e-38))
+    codes = np.searchsorted((NF4[:-1] + NF4[1:]) / np.float32(2), flat * inverse[:, None])
+    offset = np.float32(absmax.astype(np.float64).mean())
+    centred, levels = absmax - offset, dynamic_map()
+    middles = (levels[:-1] + levels[1:]) / np.float32(2)
+    nested, scale_codes, scales = [], [], []
+    for i in range(0, len(absmax), 256):
+        part = centred[i:i + 256]
+        nested.append(np.abs(part).max())
+        c = np.searchsorted(middles, part * (np.float32(1) / nested[-1]))
+        scale_codes += c.tolist()
+        scales += (levels[c] * nested[-1] + offset).tolist()
+    return dict(codes=codes.astype(int).ravel().tolist(), absmax=absmax.tolist(), scale_codes=scale_codes, nested=[float(v) for v in nested],
+                offset=float(offset), scales=scales)
+
+
+def fp8(w):
+    """Nearest of all e4m3 values, ties to the even code; as bits."""
+    bits = np.arange(0x7F)
+    exp, man = bits >> 3, bits & 7
+    values = np.where(exp == 0, man * 2.0**-9, (8 + man) * 2.0 ** (exp - 10.0))
+    scales = (np.abs(w).max(1) / 448).astype(np.float32)
+    x = (w.astype(np.float32) / scales[:, None]).astype(np.float64)
+    distance = np.abs(np.abs(x).ravel()[:, None] - values)
+    nearest = distance.min(1, keepdims=True)
+    choice = [min(np.flatnonzero(d == m), key=lambda c: (c & 1, c)) for d, m in zip(distance, nearest)]
+    return dict(codes=(np.array(choice) + 128 * np.signbit(x).ravel()).astype(int).tolist(), scales=scales.tolist())
+
+
 def awq(w, x, group, bits):
     """Scale search on the layer's own output, then clip search by group. Returns all that the test compares."""
     x_mean = np.abs(x).mean(0)
@@ -141,6 +189,11 @@ def main():
     top = np.abs(w).max(1, keepdims=True)
     s8 = bf16(top / 127).astype(np.float64)
     out["int8"] = dict(codes=np.clip(np.round(w / s8), -127, 127).astype(int).ravel().tolist(), scales=s8.ravel().tolist())
+    out["nf4"] = nf4(w, group)
+    out["fp8"] = fp8(w)
+    top32 = top.astype(np.float32)
+    out["llm_int8"] = dict(codes=np.round(w.astype(np.float32) * (np.float32(127) / top32)).astype(int).ravel().tolist(),
+                           scales=(top32 / np.float32(127)).ravel().tolist())
     out["awq4"] = awq(w, x, group, 4)
     out["awq3"] = awq(w, x, group, 3)
     out["gptq_sym4"] = gptq(w, x, group, 4, True, 0.05, True)

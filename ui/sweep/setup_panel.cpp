@@ -17,7 +17,9 @@ namespace tenpak::ui {
 namespace {
 
 constexpr int kShortRole = Qt::UserRole + 1;
+constexpr int kImportMargin = 80;  // of an imported model's name: the panel's margins, the check mark, the scroll bar
 constexpr const char* kName = "candidate";
+constexpr const char* kImported = "imported";
 
 /// Scrolling the panel must not change a choice.
 class QuietCombo : public QComboBox {
@@ -109,18 +111,14 @@ void SetupPanel::showChoices(const QList<app::CandidateChoice>& choices, bool lo
     if (!same) {
         clearLayout(m_candidates);
         m_boxes.clear();
-        int cell = 0;
+        int row = 0;
         for (const auto& c : choices) {
+            if (!c.importedFrom.isEmpty() && (m_boxes.isEmpty() || !m_boxes.last()->property(kImported).toBool()))
+                m_candidates->addWidget(new Label(tr("Quantized already"), Type::kCaption, Ink::kMuted), row++, 0, 1, 2);
             auto* box = makeBox(c);
-            // Names of folders are long: they have a row each, below the others.
-            if (c.importedFrom.isEmpty()) {
-                m_candidates->addWidget(box, cell / 2, cell % 2);
-                ++cell;
-            } else {
-                cell += cell % 2;
-                m_candidates->addWidget(box, cell / 2, 0, 1, 2);
-                cell += 2;
-            }
+            m_candidates->addWidget(box, row, 0, 1, c.bits.isEmpty() ? 2 : 1);
+            if (!c.bits.isEmpty()) m_candidates->addWidget(new Label(c.bits, Type::kCaption, Ink::kMuted), row, 1, Qt::AlignRight | Qt::AlignVCenter);
+            ++row;
             m_boxes.append(box);
         }
     }
@@ -137,15 +135,17 @@ void SetupPanel::showChoices(const QList<app::CandidateChoice>& choices, bool lo
 
 QCheckBox* SetupPanel::makeBox(const app::CandidateChoice& choice) {
     const bool imported = !choice.importedFrom.isEmpty();
-    auto* box = new QCheckBox(imported ? tr("%1 (quantized already)").arg(QFileInfo(choice.importedFrom).fileName()) : choice.name);
+    auto* box = new QCheckBox(choice.name);
     box->setObjectName(QStringLiteral("candidate.") + choice.name);
     box->setProperty(kName, choice.name);
+    box->setProperty(kImported, imported);
     connect(box, &QCheckBox::toggled, this, [this] {
         if (!m_setting) emit choicesChanged(checkedCandidates());
     });
     if (imported) {
-        box->setMinimumWidth(0);
-        box->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Fixed);
+        const QString name = QFileInfo(choice.importedFrom).fileName();
+        box->setText(box->fontMetrics().elidedText(name, Qt::ElideMiddle, size::kSetUp - kImportMargin));
+        box->setAccessibleName(name);
         auto* remove = new QAction(tr("Remove from the list"), box);
         remove->setShortcut(QKeySequence::Delete);
         remove->setShortcutContext(Qt::WidgetShortcut);

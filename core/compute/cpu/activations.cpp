@@ -2,9 +2,12 @@
 #include "core/compute/cpu/activations.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <new>
+
+#include "core/base/float8.h"
 
 namespace tenpak::compute::cpu {
 namespace {
@@ -15,7 +18,72 @@ T* require(AlignedBuffer<T>& buffer, std::size_t count) {
     return buffer.data();
 }
 
+float largest(const float* row, std::size_t n) {
+    float top = 0;
+    for (std::size_t c = 0; c < n; ++c) {
+        const float a = std::fabs(row[c]);
+        top = a > top ? a : top;
+    }
+    return top;
+}
+
+/// float_to_e4m3 and back, for magnitudes that hardly pass 448, in a form that compilers vectorize.
+float round_to_e4m3(float x) {
+    const auto bits = std::bit_cast<std::uint32_t>(x);
+    const std::uint32_t a = bits & 0x7fffffffu;
+    const std::uint32_t normal = (a + 0x7ffffu + (a >> 20 & 1u)) & 0xfff00000u;
+    // Below 2^-6 the steps are 2^-9, the last bit of 2^14 in fp32.
+    const auto subnormal = std::bit_cast<std::uint32_t>((std::bit_cast<float>(a) + 0x1p14f) - 0x1p14f);
+    const std::uint32_t r = a < 0x3c800000u ? subnormal : normal;
+    return std::bit_cast<float>((bits & 0x80000000u) | (r > 0x43e00000u && r <= 0x7f800000u ? 0x43e00000u : r));
+}
+
 }  // namespace
+
+void PreparedRows::prepare(const Panels& w, std::uint32_t tokens, bool whole) {
+    require(rows_, std::size_t{tokens} * w.columns);
+    whole_ = whole;
+    begin_.clear();
+    if (w.format == WeightFormat::kFp8Channel) require(scales_, tokens);
+    if (w.outlier_threshold > 0) begin_.assign(std::size_t{tokens} + 1, 0);
+}
+
+void PreparedRows::row(const Panels& w, const float* x, std::size_t token) {
+    const float* from = x + token * w.columns;
+    float* to = rows_.data() + token * w.columns;
+    if (w.format == WeightFormat::kFp8Channel) {
+        const float top = largest(from, w.columns), inverse = top > 0 ? kE4m3Max / top : 0.0f, scale = top / kE4m3Max, factor = whole_ ? 1.0f : scale;
+        for (std::size_t c = 0; c < w.columns; ++c) to[c] = round_to_e4m3(from[c] * inverse) * factor;
+        scales_.data()[token] = scale;
+    } else if (w.outlier_threshold > 0) {
+        std::size_t count = 0;
+        for (std::size_t c = 0; c < w.columns; ++c) {
+            const bool out = std::fabs(from[c]) >= w.outlier_threshold;
+            to[c] = out ? 0.0f : from[c];
+            count += out;
+        }
+        begin_[token + 1] = count;
+    } else {
+        for (std::size_t c = 0; c < w.columns; ++c) to[c] = from[w.order[c]];
+    }
+}
+
+void PreparedRows::finish(const Panels& w, const float* x, std::uint32_t tokens) {
+    if (begin_.empty()) return;
+    for (std::size_t t = 0; t < tokens; ++t) begin_[t + 1] += begin_[t];
+    columns_.resize(begin_[tokens]);
+    values_.resize(begin_[tokens]);
+    for (std::size_t t = 0; t < tokens; ++t) {
+        const float* row = x + t * w.columns;
+        std::size_t at = begin_[t];
+        for (std::size_t c = 0; at < begin_[t + 1]; ++c) {
+            if (!(std::fabs(row[c]) >= w.outlier_threshold)) continue;
+            columns_[at] = static_cast<std::uint32_t>(c);
+            values_[at++] = row[c];
+        }
+    }
+    outliers_ = {begin_.data(), columns_.data(), values_.data()};
+}
 
 const float* PaddedRows::prepare(const Panels& w, const float* x, std::uint32_t tokens) {
     if (w.padded == w.columns) return x;
@@ -54,11 +122,7 @@ Int8Rows Int8Quantizer::prepare(const Panels& w, std::uint32_t tokens) {
 
 void Int8Quantizer::row(const Panels& w, const float* x, std::size_t token) {
     const float* row = x + token * w.columns;
-    float top = 0;
-    for (std::size_t c = 0; c < w.columns; ++c) {
-        const float a = std::fabs(row[c]);
-        top = a > top ? a : top;
-    }
+    const float top = largest(row, w.columns);
     const float inverse = top > 0 ? 127.0f / top : 0.0f;
     std::int8_t* to = codes_.data() + token * w.padded;
     // Adding 1.5 * 2^23 rounds half to even; |x * inverse| <= 127 up to rounding.

@@ -48,10 +48,11 @@ void detect(CpuFeatures& f) {
     const std::uint64_t state = saved_state();
     const bool ymm = (state & 0x6) == 0x6, zmm = (state & 0xe6) == 0xe6, tiles = (state & 0x60000) == 0x60000;
     const Leaf one = cpuid(1, 0), seven = cpuid(7, 0), seven1 = cpuid(7, 1);
-    f.avx2 = ymm && bit(seven.b, 5) && bit(one.c, 12) && bit(one.c, 29);  // with FMA and F16C
+    f.avx2 = ymm && bit(seven.b, 5) && bit(seven.b, 8) && bit(one.c, 12) && bit(one.c, 29);  // with BMI2, FMA and F16C
     f.avx512 = zmm && f.avx2 && bit(seven.b, 16) && bit(seven.b, 17) && bit(seven.b, 30) && bit(seven.b, 31);  // F, DQ, BW, VL
     f.avx512_vnni = f.avx512 && bit(seven.c, 11);
     f.avx512_bf16 = f.avx512 && bit(seven1.a, 5);
+    f.avx512_vbmi2 = f.avx512 && bit(seven.c, 6);
     const bool amx = f.avx512_vnni && f.avx512_bf16 && tiles && bit(seven.d, 24) && request_tiles();
     f.amx_int8 = amx && bit(seven.d, 25);
     f.amx_bf16 = amx && bit(seven.d, 22);

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "core/base/json.h"
-#include "core/quant/packing.h"
+#include "core/quant/layouts/packing.h"
 #include "core/quant/round_to_nearest.h"
 #include "tests/core/quant/tiny_model.h"
 
@@ -148,8 +148,14 @@ TEST(Export, EachGroupSizeGetsItsConfigGroup) {
     ASSERT_EQ(groups.size(), 2u);
     std::map<std::string, int> sizes;
     for (const auto& [name, g] : groups.items()) sizes[g["targets"][0].get<std::string>()] = g["weights"]["group_size"].get<int>();
-    EXPECT_EQ(sizes["Linear"], 64);
-    EXPECT_EQ(sizes["re:.*\\.down_proj$"], 32);
+    EXPECT_EQ(sizes.count("Linear"), 0u);  // vLLM would take it for q, k and v fused, whatever their own targets say
+    EXPECT_EQ(sizes["re:.*\\.mlp\\.down_proj$"], 32);
+    sizes.clear();
+    for (const auto& [name, g] : groups.items()) {
+        for (const auto& t : g["targets"]) sizes[t.get<std::string>()] = g["weights"]["group_size"].get<int>();
+    }
+    EXPECT_EQ(sizes.size(), 7u);
+    EXPECT_EQ(sizes["re:.*\\.self_attn\\.q_proj$"], 64);
 }
 
 TEST(Export, Group256IsWrittenAs128WithTheSameValues) {
@@ -239,7 +245,18 @@ TEST(Import, NamesTheSchemeItDoesNotKnow) {
     };
     const Json weights = {{"num_bits", 4}, {"type", "int"}, {"symmetric", true}, {"strategy", "group"}, {"group_size", 64}};
     const Json good = {{"quant_method", "compressed-tensors"}, {"format", "pack-quantized"}, {"config_groups", {{"group_0", {{"weights", weights}, {"targets", {"Linear"}}}}}}};
-    refuse("awq", {{"quant_method", "awq"}, {"bits", 4}}, "\"awq\"", ErrorCode::kUnsupported);
+    refuse("awq", {{"quant_method", "awq"}, {"bits", 4}}, "no weight", ErrorCode::kMalformed);
+    refuse("gemv", {{"quant_method", "awq"}, {"bits", 4}, {"version", "gemv"}}, "gemv", ErrorCode::kUnsupported);
+    refuse("awq3", {{"quant_method", "awq"}, {"bits", 3}}, "3 bits", ErrorCode::kUnsupported);
+    refuse("exl", {{"quant_method", "exl3"}}, "\"exl3\"", ErrorCode::kUnsupported);
+    refuse("gptq5", {{"quant_method", "gptq"}, {"bits", 5}, {"group_size", 128}}, "5 bits", ErrorCode::kUnsupported);
+    refuse("gptq0", {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 0}}, "group size", ErrorCode::kMalformed);
+    refuse("marlin", {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}, {"checkpoint_format", "marlin"}}, "marlin", ErrorCode::kUnsupported);
+    refuse("dynamic", {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}, {"dynamic", {{"+:.*down.*", {{"bits", 8}}}}}}, "dynamic", ErrorCode::kUnsupported);
+    refuse("block", {{"quant_method", "fp8"}, {"activation_scheme", "dynamic"}, {"weight_block_size", {128, 128}}}, "block", ErrorCode::kUnsupported);
+    refuse("static", {{"quant_method", "fp8"}, {"activation_scheme", "static"}}, "static", ErrorCode::kUnsupported);
+    refuse("bnb", {{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}}, "no weight", ErrorCode::kMalformed);
+    refuse("threshold", {{"quant_method", "bitsandbytes"}, {"load_in_8bit", true}, {"llm_int8_threshold", -1}}, "threshold", ErrorCode::kMalformed);
     refuse("none", Json::object(), "quant_method", ErrorCode::kMalformed);
     refuse("text", "x", "object", ErrorCode::kMalformed);
     Json j = good;
@@ -253,7 +270,15 @@ TEST(Import, NamesTheSchemeItDoesNotKnow) {
     refuse("bits", j, "3-bit", ErrorCode::kUnsupported);
     j = good;
     j["config_groups"]["group_0"]["weights"]["actorder"] = "group";
-    refuse("order", j, "index", ErrorCode::kUnsupported);
+    refuse("order", j, "no weight", ErrorCode::kMalformed);
+    j = good;
+    j["config_groups"]["group_0"]["input_activations"] = {{"num_bits", 8}};
+    refuse("activations", j, "activations", ErrorCode::kUnsupported);
+    j = good;
+    j["format"] = "float-quantized";
+    j["config_groups"]["group_0"]["weights"] = {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}};
+    j["config_groups"]["group_0"]["input_activations"] = {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}, {"dynamic", false}};
+    refuse("static8", j, "dynamic", ErrorCode::kUnsupported);
     j = good;
     j["config_groups"] = Json::object();
     refuse("groups", j, "config_groups", ErrorCode::kMalformed);

@@ -110,6 +110,42 @@ TEST_F(Quantizers, Int8PerRowIsExactlyTheOracles) {
     EXPECT_EQ(q.scales, want["scales"].get<std::vector<float>>());
 }
 
+TEST_F(Quantizers, Nf4IsExactlyTheOracles) {
+    const json& want = golden["nf4"];
+    const LinearWeight plain = round_to_nearest_nf4(w, n, k, group, false, pool), nested = round_to_nearest_nf4(w, n, k, group, true, pool);
+    EXPECT_EQ(different_codes(plain, want), 0);
+    EXPECT_EQ(plain.scales, want["absmax"].get<std::vector<float>>());
+    EXPECT_TRUE(plain.scale_codes.empty());
+    EXPECT_EQ(nested.codes, plain.codes);
+    EXPECT_EQ(nested.scale_codes, want["scale_codes"].get<std::vector<std::uint8_t>>());
+    EXPECT_EQ(nested.nested_scales, want["nested"].get<std::vector<float>>());
+    EXPECT_EQ(nested.nested_offset, want["offset"].get<float>());
+    EXPECT_EQ(nested.scales, want["scales"].get<std::vector<float>>());
+    EXPECT_TRUE(nested.validate("w").ok());
+    // optimizer.md 4.6: 1, -1, 0 and 0.5 in a block of largest magnitude 1 are codes 15, 0, 7 and 12.
+    std::vector<float> block(64, 0.0f);
+    block[0] = 1, block[1] = -1, block[3] = 0.5f;
+    const LinearWeight q = round_to_nearest_nf4(block, 1, 64, 64, false, pool);
+    EXPECT_EQ(q.codes[0], 0x0f);
+    EXPECT_EQ(q.codes[1], 0xc7);
+}
+
+TEST_F(Quantizers, EightBitRowsAreExactlyTheOracles) {
+    const LinearWeight fp8 = round_to_nearest_fp8(w, n, k, pool), llm = round_to_nearest_llm_int8(w, n, k, 6, pool);
+    EXPECT_EQ(fp8.codes, golden["fp8"]["codes"].get<std::vector<std::uint8_t>>());
+    EXPECT_EQ(fp8.scales, golden["fp8"]["scales"].get<std::vector<float>>());
+    for (std::size_t i = 0; i < llm.codes.size(); ++i) ASSERT_EQ(std::bit_cast<std::int8_t>(llm.codes[i]), golden["llm_int8"]["codes"][i].get<int>());
+    EXPECT_EQ(llm.scales, golden["llm_int8"]["scales"].get<std::vector<float>>());
+    EXPECT_EQ(llm.outlier_threshold, 6);
+    // A row of zeros and one of the smallest numbers stay finite.
+    std::vector<float> odd(2 * k, 0.0f);
+    for (std::uint32_t c = 0; c < k; ++c) odd[k + c] = 1e-44f;
+    for (const LinearWeight& q : {round_to_nearest_fp8(odd, 2, k, pool), round_to_nearest_llm_int8(odd, 2, k, 6, pool), round_to_nearest_nf4(odd, 2, k, group, true, pool)}) {
+        EXPECT_TRUE(q.validate("w").ok());
+        for (const float v : q.dequantize()) EXPECT_LT(std::fabs(v), 1e-30f);
+    }
+}
+
 TEST_F(Quantizers, Int8GroupsAreCloserThanRows) {
     const LinearWeight rows = round_to_nearest_int8(w, n, k, 0, 0x1p-120f, pool), groups = round_to_nearest_int8(w, n, k, group, 0x1p-120f, pool);
     EXPECT_EQ(groups.format, compute::WeightFormat::kInt8Group);

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// In which layouts a candidate of a model can be written, and which serving engines load it: known before it is quantized.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "core/quant/engine_support.h"
+
+namespace tenpak::app {
+
+struct CandidateLayout {
+    std::string name;  ///< "compressed-tensors"
+    std::vector<quant::EngineVerdict> verdicts;
+};
+/// Layouts that are folders, the one that most engines load first; empty where the model cannot be read or the candidate is unknown
+/// or changes nothing. Reads the model's config.json.
+std::vector<CandidateLayout> candidate_layouts(const fs::path& model, const std::string& candidate);
+/// The same of every known candidate, only its first layout: pairs of candidate and layout.
+std::vector<std::pair<std::string, CandidateLayout>> default_layouts(const fs::path& model);
+
+}  // namespace tenpak::app
