@@ -4,13 +4,19 @@
 #include <string>
 #include <vector>
 
-#include "core/quant/engine_support.h"
+#include "core/base/file.h"
 
 namespace tenpak::app {
 
+/// As quant::EngineVerdict, whose header uses names that Qt makes macros.
+struct LayoutVerdict {
+    std::string engine;    ///< "vLLM"
+    bool loads = false;
+    std::string kernel, condition, why;  ///< condition: of loading; why: it does not load
+};
 struct CandidateLayout {
-    std::string name;  ///< "compressed-tensors"
-    std::vector<quant::EngineVerdict> verdicts;
+    std::string name;      ///< "compressed-tensors"
+    std::vector<LayoutVerdict> verdicts;
 };
 /// Layouts that are folders, the one that most engines load first; empty where the model cannot be read or the candidate is unknown
 /// or changes nothing. Reads the model's config.json.

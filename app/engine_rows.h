@@ -9,9 +9,9 @@ namespace tenpak::app {
 inline EngineVerdicts engineVerdicts(const CandidateLayout& layout) {
     EngineVerdicts v;
     v.layout = QString::fromStdString(layout.name);
-    for (const quant::EngineVerdict& e : layout.verdicts) {
-        const auto loads = e.loads == quant::Loads::kYes ? EngineRow::Loads::kYes : e.loads == quant::Loads::kNo ? EngineRow::Loads::kNo : EngineRow::Loads::kIf;
-        v.rows.append({QString::fromLatin1(quant::engine_name(e.engine)), loads, QString::fromStdString(e.kernel), QString::fromStdString(e.why)});
+    for (const LayoutVerdict& e : layout.verdicts) {
+        const auto loads = !e.loads ? EngineRow::Loads::kNo : e.condition.empty() ? EngineRow::Loads::kYes : EngineRow::Loads::kIf;
+        v.rows.append({QString::fromStdString(e.engine), loads, QString::fromStdString(e.kernel), QString::fromStdString(e.loads ? e.condition : e.why)});
     }
     return v;
 }

@@ -27,6 +27,7 @@ struct Candidate {
     std::uint32_t group = 0; ///< 0: one scale a row
     bool symmetric = true;
     bool act_order = false;       ///< kGptq with a group index (desc_act)
+    bool clip = false;            ///< kGptq: each group's range is shrunk where that lowers its weighted rounding error
     float outlier_threshold = 0;  ///< LLM.int8
     double target_bits = 0;       ///< kMixed: bits per quantized weight that the result must not exceed; 0: chosen by the search
     bool needs_calibration() const { return method == Method::kAwq || method == Method::kGptq || method == Method::kMixed; }

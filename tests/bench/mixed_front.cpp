@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What `mixed` gains over formats that are the same everywhere: quantizes and measures both, on one text.
 //   tenpak_bench_mixed MODEL (--calibration FILE | --split PERCENT) --text FILE [--context N] [--windows N] [--uniform a,b,..] [--bits 4.3,4.5,..]
-//                      [--probes N] [--probe-tokens N] [--threads N]
+//                      [--probes N] [--probe-tokens N] [--sequences N] [--propagate 0|1] [--threads N]
 // --split calibrates on the first PERCENT of the text and evaluates on the rest. Prints Markdown: the probes (predicted against measured), the front (size, perplexity delta with its paired 95 %
 // interval, KL divergence, predicted against measured), and each mixed point against the uniform ones in pairs.
 #include <algorithm>
@@ -10,11 +10,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <optional>
 
 #include "core/compute/cpu/cpu_backend.h"
 #include "core/evaluate/perplexity.h"
-#include "core/quant/mixed/quantize_mixed.h"
+#include "core/quant/mixed/search.h"
+#include "core/quant/quantize.h"
 #include "tests/bench/program.h"
 #include "tests/support/temp_dir.h"
 
@@ -72,6 +74,8 @@ Arguments parse(int argc, char** argv) {
         else if (key == "--probes") a.sensitivity.max_probes = number();
         else if (key == "--probe-tokens") a.sensitivity.probe_tokens = number();
         else if (key == "--split") a.split = std::strtod(value, nullptr);
+        else if (key == "--sequences") a.sensitivity.calibration.sequences = number();
+        else if (key == "--propagate") a.sensitivity.calibration.propagate = number() != 0;
         else if (key == "--threads") a.threads = number();
         else die("unknown option " + key);
     }
@@ -144,27 +148,37 @@ int main(int argc, char** argv) {
         std::printf("| %s | %.6f | %.6f | %+.6f | %s |\n", p.what.c_str(), p.measured.kl, p.predicted, p.measured.nll, p.fitted ? "" : "held out");
     }
     std::printf("\n| candidate | bits | MB | perplexity %% [95 %%] | predicted %% | KL divergence ± 95 %% | s |\n|---|---:|---:|---|---:|---|---:|\n");
+    // All in one pass over the layers.
+    std::vector<quant::Candidate> candidates;
+    std::map<std::string, double> predicted;
     for (const std::string& name : split(args.uniform)) {
-        const auto c = candidate_named(name);
-        std::optional<double> predicted;
+        candidates.push_back(candidate_named(name));
         for (std::uint32_t o = 0; o < s.options.size(); ++o) {
-            if (c.method == quant::Method::kGptq && !c.symmetric && s.options[o].format == c.format && s.options[o].group == c.group) predicted = quant::uniform(s, o).percent();
+            const quant::Candidate &a = s.options[o].candidate, &b = candidates.back();
+            const bool same = a.method == b.method && a.format == b.format && a.group == b.group && a.bits == b.bits && a.symmetric == b.symmetric && a.clip == b.clip;
+            if (same) predicted[name] = quant::uniform(s, o).percent();
         }
-        measure(need(quant::quantize(source, c, calibration, args.sensitivity.calibration, *backend, {})), predicted);
     }
-    const std::size_t uniform_rows = rows.size();
-    std::vector<std::pair<quant::Candidate, quant::Composition>> points;
-    points.emplace_back(need(quant::find_candidate("mixed")), need(quant::compose_default(s, {})));
-    for (const std::string& bits : split(args.bits)) {
-        auto c = quant::compose_for_bits(s, std::strtod(bits.c_str(), nullptr), {});
-        if (c.ok()) points.emplace_back(need(quant::find_candidate("mixed_" + bits)), std::move(*c));
-    }
+    const std::size_t uniform_rows = candidates.size();
+    quant::QuantizeManyOptions options;
+    options.calibration = args.sensitivity.calibration;
     std::vector<std::string> notes;
-    for (const auto& [candidate, composition] : points) {
-        const auto q = need(quant::quantize_composition(source, candidate, s, composition, calibration, args.sensitivity.calibration, *backend, {}));
-        measure(q, composition.percent());
-        for (const std::string& line : quant::describe(s, composition)) notes.push_back(candidate.name + " · " + line);
+    const auto add = [&](const std::string& name, const quant::Composition& c) {
+        candidates.push_back(need(quant::find_candidate(name)));
+        predicted[name] = c.percent();
+        options.mixed[name] = quant::plan_of(s, c);
+        for (const std::string& line : quant::describe(s, c)) notes.push_back(name + " · " + line);
+    };
+    add("mixed", need(quant::compose_default(s, {})));
+    for (const std::string& bits : split(args.bits)) {
+        const auto c = quant::compose_for_bits(s, std::strtod(bits.c_str(), nullptr), {});
+        if (c.ok()) add("mixed_" + bits, *c);
     }
+    need(quant::quantize_many(source, candidates, calibration, options, *backend, {}, [&](quant::QuantizedModel q) -> Status {
+        const auto p = predicted.find(q.candidate.name);
+        measure(q, p == predicted.end() ? std::nullopt : std::optional(p->second));
+        return {};
+    }));
     std::printf("\nAgainst uniform candidates in pairs (below 0: better):\n\n| mixed | bits | against | bits | size | perplexity %% [95 %%] | loss |\n|---|---:|---|---:|---:|---|---:|\n");
     for (std::size_t m = uniform_rows; m < rows.size(); ++m) {
         for (std::size_t u = 0; u < uniform_rows; ++u) {

@@ -180,7 +180,8 @@ def theirs(path, windows, exact):
 
 
 def compare(rows, windows, logs):
-    """Largest and mean difference of log-probability of what tenpak finds likely (1 % and more), divergence, perplexities."""
+    """Largest difference of log-probability of what tenpak finds likely (1 % and more), divergence over the likeliest tokens that
+    the log keeps (the rest has next to no probability), llama.cpp's perplexity."""
     worst, kl, nll, at = 0.0, [], [], 0
     for w, log in zip(windows, logs):
         for i in range(len(w) - 1):
@@ -290,7 +291,7 @@ def check_architectures(args, tmp):
         check_import(args, path, tmp, fixture.name)
         a, b = (json.loads(run(args.tenpak, "eval", m, "--text", text, "--context", context, "--json", "--quiet"))["perplexity"] for m in (folder, path))
         # llama.cpp has GELU by tanh, from a table in fp16.
-        gelu = config["model_type"] in ("gpt2", "gpt_neox")
+        gelu = config["model_type"] in ("gpt2", "gpt_neox", "gemma2")
         check(abs(a / b - 1) < (1e-4 if gelu else 1e-6), f"{fixture.name}: read back, perplexity {a:.6f} and {b:.6f}")
         check_logits(args, folder, path, tmp, fixture.name, text=text, context=context, factor=10 if gelu else 1)
 

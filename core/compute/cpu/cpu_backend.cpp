@@ -200,11 +200,12 @@ class CpuBackend final : public Backend {
         const std::size_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock;
         // Few activations are packed by every thread for itself: their way between the cores would take longer.
         const bool own = std::uint64_t{tokens} * w.columns <= kOwnActivations && pool_.size() > 1;
+        for (auto& s : scratch_) s.resize(product_scratch(w) / sizeof(float));
         const Outliers* outliers = nullptr;
         if (PreparedRows::needed(w)) {
             const float* given = x;
             prepared_.prepare(w, tokens, uses_fp8(w));
-            split(tokens, w.columns * 2ull, [&](std::size_t t) { prepared_.row(w, given, t); });
+            split(tokens, w.columns * 2ull, [&](std::size_t t) { prepared_.row(kernels_, w, given, t); });
             prepared_.finish(w, given, tokens);
             outliers = prepared_.outliers();
             x = prepared_.rows();
@@ -219,7 +220,7 @@ class CpuBackend final : public Backend {
                     for (std::size_t b = 0; b < blocks; ++b) integers_[worker].fill(kernels_, w, x, tokens, parts, b);
                     packed_by_[worker].done = true;
                 }
-                kernels_.integer(*p.w, tile, packed[own ? worker : 0], parts, p.y, p.w->rows);
+                kernels_.integer(*p.w, tile, packed[own ? worker : 0], parts, p.y, p.w->rows, scratch_[worker].data());
                 if (outliers == nullptr) return;
                 kernels_.outliers(*p.w, tile.first, tile.last, *outliers, tile.block * kTokenBlock, std::min(tokens, tile.block_end * kTokenBlock), p.y, p.w->rows);
             });
@@ -236,7 +237,7 @@ class CpuBackend final : public Backend {
                     packed_by_[worker].done = true;
                 }
                 const Bf16Blocks& values = packed[own ? worker : 0];
-                if (uses_fp8(w)) kernels_.fp8(*p.w, tile, values, prepared_.scales(), p.y, p.w->rows);
+                if (uses_fp8(w)) kernels_.fp8(*p.w, tile, values, prepared_.scales(), p.y, p.w->rows, scratch_[worker].data());
                 else kernels_.bf16(*p.w, tile, values, p.y, p.w->rows);
             });
         } else if (w.format == WeightFormat::kInt8Channel) {

@@ -6,7 +6,9 @@
 #include <new>
 #include <numeric>
 
+#include "core/base/half.h"
 #include "core/quant/calibration.h"
+#include "core/quant/quantizer.h"
 
 namespace tenpak::quant {
 namespace {
@@ -20,18 +22,36 @@ std::string last_part(std::string name) {
     return name;
 }
 
-/// The state of one measurement: what is shared by its three steps.
+/// The state of one measurement: what is shared by its steps.
 struct Measurement {
-    Job& job;
-    model::Transformer& model;
+    std::shared_ptr<const ModelSource> source;
+    const model::ModelConfig& config;
     const SensitivityOptions& options;
-    Sensitivity& result;
-    std::vector<std::vector<compute::LinearWeight>> base;  // [unit]: its linears in options[kProbedOption]
+    ThreadPool& pool;
+    const JobContext& ctx;
+    DType dtype = DType::kBF16;
+    Sensitivity result = {};
+    std::vector<std::vector<compute::LinearWeight>> base = {};  // [unit]: its linears in options[kProbedOption]
 
     void report(const char* phase, std::size_t done, std::size_t total, const char* unit, const std::string& detail) const {
-        job.ctx.report({phase, done, total, unit, detail});
+        ctx.report({phase, done, total, unit, detail});
+    }
+    void note(const std::string& text) {
+        if (std::find(result.notes.begin(), result.notes.end(), text) == result.notes.end()) result.notes.push_back(text);
     }
 };
+
+/// The weight in the model's own 16-bit type (fp32 models: bf16).
+compute::LinearWeight dense_linear(const DenseLinear& from, DType dtype) {
+    compute::LinearWeight q;
+    q.format = dtype == DType::kF16 ? compute::WeightFormat::kF16 : compute::WeightFormat::kBF16;
+    q.n = from.n;
+    q.k = from.k;
+    q.bias = from.bias;
+    q.half.resize(from.w.size());
+    for (std::size_t i = 0; i < from.w.size(); ++i) q.half[i] = dtype == DType::kF16 ? float_to_fp16(from.w[i]) : float_to_bf16(from.w[i]);
+    return q;
+}
 
 // Rows whose errors stand for all of them: every n-th. Rows are quantized independently, and the mean over so many is within a
 // few percent of the whole.
@@ -52,35 +72,46 @@ DenseLinear rows_of(const DenseLinear& from, const std::vector<std::uint32_t>& r
     return out;
 }
 
-// One unit in every format: errors and bytes.
-Status measure_unit(Measurement& m, MixedUnit unit, const std::vector<DenseLinear>& linears, const Gram& gram) {
-    Job& job = m.job;
-    SharedInput input(gram, job);
+// The linears of one input in every format: errors and bytes.
+Status measure_unit(Measurement& m, CalibratedLayer& layer, std::uint32_t kind) {
     const auto& options = m.result.options;
+    LayerInput& input = layer.inputs[kind];
+    MixedUnit unit;
+    unit.layer = layer.index;
+    unit.kind = kind;
+    unit.columns = input.gram().k();
     std::vector<double> errors(options.size());
     std::vector<Choice> choices(options.size());
     std::vector<compute::LinearWeight> base;
-    for (const DenseLinear& from : linears) {
-        if (from.k != gram.k()) return make_error(ErrorCode::kMismatch, "the weight does not fit its layer's input", from.name);
+    for (const std::size_t member : layer.groups[kind]) {
+        const DenseLinear& from = layer.linears[member];
         const std::vector<std::uint32_t> rows = sampled_rows(from.n);
         const DenseLinear sample = rows_of(from, rows);
-        TENPAK_ASSIGN(const double power, output_error(sample.w.data(), sample.n, gram, *job.pool, job.ctx));
+        TENPAK_ASSIGN(const double power, output_error(sample.w.data(), sample.n, input.gram(), m.pool, m.ctx));
         double error = 0;
         for (std::size_t o = 0; o < options.size(); ++o) {
-            TENPAK_RETURN_IF_ERROR(job.ctx.check());
+            TENPAK_RETURN_IF_ERROR(m.ctx.check());
             // The probed format is made whole, for the probes; of the others a sample of rows says enough.
             const bool whole = o == kProbedOption;
-            const bool same = o > 0 && options[o].format == options[o - 1].format && options[o].group_of(from.k) == options[o - 1].group_of(from.k);
-            if (!same || whole) {
-                TENPAK_ASSIGN(compute::LinearWeight q, input.quantize(whole ? from : sample, options[o]));
+            const bool same = o > 0 && options[o].candidate.format == options[o - 1].candidate.format && options[o].group_of(from.k) == options[o - 1].group_of(from.k);
+            const bool dense = options[o].dense() || !options[o].fits(from.k);
+            if (dense) {
+                error = 0;
+                if (whole) base.push_back(dense_linear(from, m.dtype));
+            } else if (!same || whole) {
+                std::vector<std::string> notes;
+                TENPAK_ASSIGN(compute::LinearWeight q, quantize_linear(whole ? from : sample, &input, options[o].candidate, m.dtype, m.pool, m.ctx, notes));
                 std::vector<float> d = q.dequantize();
                 if (whole) d = rows_of({{}, from.n, from.k, std::move(d), {}}, rows).w;
                 for (std::size_t i = 0; i < d.size(); ++i) d[i] -= sample.w[i];
-                TENPAK_ASSIGN(error, output_error(d.data(), sample.n, gram, *job.pool, job.ctx));
+                TENPAK_ASSIGN(error, output_error(d.data(), sample.n, input.gram(), m.pool, m.ctx));
                 error = power > 0 ? error / power : 0.0;
-                if (whole) base.push_back(std::move(q));
+                if (whole) {
+                    q.bias = from.bias;
+                    base.push_back(std::move(q));
+                }
             }
-            errors[o] += error / static_cast<double>(linears.size());
+            errors[o] += error / static_cast<double>(layer.groups[kind].size());
             choices[o].bytes += options[o].bytes(from.n, from.k);
         }
         unit.names.push_back(from.name);
@@ -93,29 +124,15 @@ Status measure_unit(Measurement& m, MixedUnit unit, const std::vector<DenseLinea
     return {};
 }
 
-Status measure_layers(Measurement& m, const CalibrationWindows& windows) {
-    Job& job = m.job;
-    TENPAK_ASSIGN(CalibrationRun run, CalibrationRun::start(m.model, windows));
-    for (std::uint32_t layer = 0; layer < job.config.layers; ++layer) {
-        m.report("sensitivity", layer, job.config.layers, "layers", "layer " + std::to_string(layer));
-        const model::LayerLayout layout = model::layer_layout(job.config, layer);
-        const auto groups = layout.groups();
-        std::vector<std::string> observed;
-        for (const auto& members : groups) observed.push_back(layout.linears[members.front()].name);
-        TENPAK_ASSIGN(const auto grams, run.run(layer, observed, true, *job.pool, job.ctx));
-        for (std::uint32_t kind = 0; kind < groups.size(); ++kind) {
-            std::vector<DenseLinear> linears;
-            for (const std::size_t i : groups[kind]) {
-                TENPAK_ASSIGN(DenseLinear from, job.read_linear(layout.linears[i]));
-                linears.push_back(std::move(from));
-            }
-            MixedUnit unit;
-            unit.layer = layer;
-            unit.kind = kind;
-            TENPAK_RETURN_IF_ERROR(measure_unit(m, std::move(unit), linears, grams.at(observed[kind])));
-        }
-    }
-    m.report("sensitivity", job.config.layers, job.config.layers, "layers", {});
+Status measure_layers(Measurement& m, const CalibrationWindows& windows, compute::Backend& backend) {
+    LayerPass pass;
+    pass.before = [&](std::uint32_t layer) { m.report("sensitivity", layer, m.config.layers, "layers", "layer " + std::to_string(layer)); };
+    pass.visit = [&](CalibratedLayer& layer) -> Status {
+        for (std::uint32_t kind = 0; kind < layer.groups.size(); ++kind) TENPAK_RETURN_IF_ERROR(measure_unit(m, layer, kind));
+        return {};
+    };
+    TENPAK_RETURN_IF_ERROR(visit_layers(m.source, m.config, windows, backend, m.pool, m.ctx, pass));
+    m.report("sensitivity", m.config.layers, m.config.layers, "layers", {});
     return {};
 }
 
@@ -190,16 +207,17 @@ ProbePlan plan_probes(const Sensitivity& s, std::uint32_t layers, std::uint32_t 
     return plan;
 }
 
-Status run_probe(Measurement& m, WholeModelProbe& probe, ProbeRecord& record, const std::vector<model::StoredLinear>& stored) {
+Status run_probe(Measurement& m, model::Transformer& model, WholeModelProbe& probe, ProbeRecord& record) {
     for (const std::uint32_t u : record.units) {
-        for (std::size_t i = 0; i < m.base[u].size(); ++i) TENPAK_RETURN_IF_ERROR(m.model.set_linear(m.result.units[u].names[i], m.base[u][i]));
+        for (std::size_t i = 0; i < m.base[u].size(); ++i) TENPAK_RETURN_IF_ERROR(model.set_linear(m.result.units[u].names[i], m.base[u][i]));
     }
-    TENPAK_ASSIGN(record.measured, probe.measure(*m.job.pool, m.job.ctx));
+    TENPAK_ASSIGN(record.measured, probe.measure(m.pool, m.ctx));
     for (const std::uint32_t u : record.units) {
-        for (const std::string& name : m.result.units[u].names) {
-            const auto it = std::find_if(stored.begin(), stored.end(), [&](const model::StoredLinear& l) { return l.name == name; });
-            TENPAK_ASSIGN(const DenseLinear from, m.job.read_linear(*it));
-            TENPAK_RETURN_IF_ERROR(m.model.set_linear(name, dense_linear(from, m.job.dtype)));
+        const model::LayerLayout layout = model::layer_layout(m.config, m.result.units[u].layer);
+        for (const std::size_t i : layout.groups()[m.result.units[u].kind]) {
+            TENPAK_RETURN_IF_ERROR(m.ctx.check());
+            TENPAK_ASSIGN(const DenseLinear from, read_linear(*m.source, layout.linears[i]));
+            TENPAK_RETURN_IF_ERROR(model.set_linear(from.name, dense_linear(from, m.dtype)));
         }
     }
     return {};
@@ -233,19 +251,16 @@ void fit(Sensitivity& s, const ProbePlan& plan) {
     }
 }
 
-Status measure_probes(Measurement& m, std::span<const model::Token> text, const CalibrationWindows& windows) {
+Status measure_probes(Measurement& m, std::span<const model::Token> text, const CalibrationWindows& windows, compute::Backend& backend) {
     bool fresh = false;
     auto tokens = probe_windows(text, windows, m.options.probe_tokens, &fresh);
-    if (!fresh) m.result.notes.emplace_back("sensitivity is probed on the calibration windows themselves: the text has no others");
-    TENPAK_ASSIGN(WholeModelProbe probe, WholeModelProbe::start(m.model, std::move(tokens), windows.length, m.job.ctx));
-    std::vector<model::StoredLinear> stored;
-    for (std::uint32_t layer = 0; layer < m.job.config.layers; ++layer) {
-        for (model::StoredLinear& l : model::layer_layout(m.job.config, layer).linears) stored.push_back(std::move(l));
-    }
-    ProbePlan plan = plan_probes(m.result, m.job.config.layers, m.options.max_probes);
+    if (!fresh) m.note("sensitivity is probed on the calibration windows themselves: the text has no others");
+    TENPAK_ASSIGN(const auto model, model::Transformer::load(m.source, {}, backend, {}, m.ctx));
+    TENPAK_ASSIGN(WholeModelProbe probe, WholeModelProbe::start(*model, std::move(tokens), windows.length, m.ctx));
+    ProbePlan plan = plan_probes(m.result, m.config.layers, m.options.max_probes);
     for (std::size_t i = 0; i < plan.probes.size(); ++i) {
         m.report("probe", i, plan.probes.size(), "passes", plan.probes[i].what);
-        TENPAK_RETURN_IF_ERROR(run_probe(m, probe, plan.probes[i], stored));
+        TENPAK_RETURN_IF_ERROR(run_probe(m, *model, probe, plan.probes[i]));
     }
     m.report("probe", plan.probes.size(), plan.probes.size(), "passes", {});
     fit(m.result, plan);
@@ -291,22 +306,15 @@ std::vector<double> fit_margins(std::span<const double> prior, std::span<const s
 Result<Sensitivity> measure_sensitivity(std::shared_ptr<const ModelSource> source, std::span<const model::Token> calibration,
                                         const SensitivityOptions& options, compute::Backend& backend, const JobContext& ctx) {
     try {
-        Job job;
-        TENPAK_ASSIGN(job.config, model::read_config(*source));
-        job.source = std::move(source);
-        job.ctx = ctx;
+        TENPAK_ASSIGN(const model::ModelConfig config, model::read_config(*source));
         ThreadPool pool(backend.threads());
-        job.pool = &pool;
-        if (const TensorInfo* t = job.source->find(model::layer_layout(job.config, 0).linears.front().name)) job.dtype = t->dtype;
-        TENPAK_ASSIGN(const CalibrationWindows windows, cut_windows(calibration, options.calibration, job.config.max_positions));
-        TENPAK_ASSIGN(const auto model, model::Transformer::load(job.source, {}, backend, {}, job.ctx));
-        Sensitivity s;
-        s.options = mixed_options();
-        Measurement m{job, *model, options, s, {}};
-        TENPAK_RETURN_IF_ERROR(measure_layers(m, windows));
-        TENPAK_RETURN_IF_ERROR(measure_probes(m, calibration, windows));
-        for (const std::string& note : job.result.notes) s.notes.push_back(note);
-        return s;
+        TENPAK_ASSIGN(const CalibrationWindows windows, cut_windows(calibration, options.calibration, config.max_positions));
+        Measurement m{source, config, options, pool, ctx};
+        if (const TensorInfo* t = source->find(model::layer_layout(config, 0).linears.front().name)) m.dtype = t->dtype;
+        m.result.options = mixed_options();
+        TENPAK_RETURN_IF_ERROR(measure_layers(m, windows, backend));
+        TENPAK_RETURN_IF_ERROR(measure_probes(m, calibration, windows, backend));
+        return std::move(m.result);
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "out of memory while measuring sensitivity", {}, "Use fewer calibration sequences, or a machine with more memory");
     }

@@ -10,6 +10,7 @@
 #include "core/quant/mixed/format_option.h"
 #include "core/quant/mixed/knapsack.h"
 #include "core/quant/mixed/whole_model_probe.h"
+#include "core/quant/quantize.h"
 
 namespace tenpak::quant {
 
@@ -18,6 +19,7 @@ struct MixedUnit {
     std::uint32_t layer = 0, kind = 0;  ///< kind: index into LayerLayout::groups()
     std::vector<std::string> names;     ///< tensors
     std::uint64_t weights = 0;
+    std::uint32_t columns = 0;          ///< of all of them
 };
 
 struct ProbeRecord {

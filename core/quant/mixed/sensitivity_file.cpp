@@ -64,6 +64,7 @@ void read_unit(Reader& r, const Json& j, Sensitivity& s) {
     MixedUnit u;
     u.layer = r.get<std::uint32_t>(j, "layer");
     u.kind = r.get<std::uint32_t>(j, "kind");
+    u.columns = r.get<std::uint32_t>(j, "columns");
     u.weights = r.whole(r.get<Json>(j, "weights"));
     for (const Json& name : r.array(j, "names")) u.names.push_back(r.text(name));
     std::vector<double> errors;
@@ -101,7 +102,7 @@ Status save_sensitivity(const fs::path& path, const Sensitivity& s, const std::s
             bytes.push_back(c.bytes);
             losses.push_back(c.loss);
         }
-        units.push_back({{"layer", s.units[u].layer}, {"kind", s.units[u].kind}, {"weights", s.units[u].weights}, {"names", s.units[u].names},
+        units.push_back({{"layer", s.units[u].layer}, {"kind", s.units[u].kind}, {"columns", s.units[u].columns}, {"weights", s.units[u].weights}, {"names", s.units[u].names},
                          {"errors", s.errors[u]}, {"bytes", std::move(bytes)}, {"losses", std::move(losses)}});
     }
     for (const ProbeRecord& p : s.probes) {

@@ -261,6 +261,17 @@ TEST(CudaBackend, ElementwiseAndNorms) {
     expect_good(cases, 50);
 }
 
+TEST(CudaBackend, GramMatrices) {
+    CudaEmulation e;
+    const auto b = emulated(e);
+    BackendCases cases(*b);
+    for (const std::uint32_t k : {1u, 5u, 64u, 130u, 300u})
+        for (const std::uint32_t t : {1u, 2u, 16u, 50u, 131u}) cases.gram(k, t);
+    expect_good(cases, 25);
+    float x = 1;
+    EXPECT_EQ(make_cpu_backend(1)->gram(&x, 1, 1, &x).error().code, ErrorCode::kUnsupported);
+}
+
 TEST(CudaBackend, Attention) {
     for (const unsigned processors : {132u, 1u}) {
         CudaEmulation e;

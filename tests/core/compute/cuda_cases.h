@@ -211,6 +211,35 @@ class BackendCases {
         }
     }
 
+    /// Two calls that add up, against double precision; the matrix must be symmetric to the bit.
+    void gram(std::uint32_t k, std::uint32_t tokens) {
+        CaseResult r{"Gram matrix of " + std::to_string(k) + ", " + std::to_string(tokens) + " tokens", 0, 2e-6, {}};
+        const auto x = random_floats(std::size_t{tokens} * k, k + tokens);
+        const std::uint32_t first = tokens / 3;  // the second call's rows begin at any address
+        OnDevice dx(b_, x), dh(b_, std::vector<float>(std::size_t{k} * k + 16)), sums(b_, std::vector<float>(k, 1.0f));
+        for (const auto& [from, many] : {std::pair(0u, first), std::pair(first, tokens - first)}) {
+            if (const Status s = b_.gram(dx.data() + std::size_t{from} * k, many, k, dh.data(), sums.data()); !s.ok()) r.problem = s.error().text();
+        }
+        std::vector<double> want(std::size_t{k} * k), want_sums(k, 1.0);
+        for (std::size_t t = 0; t < tokens; ++t) {
+            for (std::size_t i = 0; i < k; ++i) {
+                want_sums[i] += std::fabs(double{x[t * k + i]});
+                for (std::size_t j = 0; j < k; ++j) want[i * k + j] += double{x[t * k + i]} * double{x[t * k + j]};
+            }
+        }
+        auto h = dh.get();
+        for (std::size_t i = want.size(); i < h.size(); ++i)
+            if (h[i] != 0) r.problem = "written behind the end";
+        h.resize(want.size());
+        for (std::size_t i = 0; i < k; ++i)
+            for (std::size_t j = 0; j < i; ++j)
+                if (h[i * k + j] != h[j * k + i]) r.problem = "not symmetric";
+        const double e = std::max(relative_error(h, want), relative_error(sums.get(), want_sums));
+        r.error = std::isfinite(e) ? e : 1e30;
+        if (!dh.status().ok()) r.problem = dh.status().error().text();
+        results.push_back(r);
+    }
+
     struct Attention {
         compute::AttentionShape shape;
         std::vector<std::pair<std::uint32_t, std::uint32_t>> jobs;  ///< tokens, first

@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "core/compute/cpu/cpu_backend.h"
-#include "core/quant/mixed/quantize_mixed.h"
+#include "core/quant/mixed/search.h"
 #include "core/quant/mixed/sensitivity_file.h"
 #include "tests/core/quant/tiny_model.h"
 
@@ -90,6 +90,20 @@ class MixedModel : public ::testing::Test {
         auto s = measure_sensitivity(source, text, o, *backend, {});
         EXPECT_TRUE(s.ok()) << s.error().text();
         return s.ok() ? std::move(*s) : Sensitivity{};
+    }
+
+    QuantizedModel composed(const Sensitivity& s, const Composition& c) {
+        const auto backend = compute::make_cpu_backend(2);
+        QuantizeManyOptions o;
+        o.calibration = options;
+        o.mixed["mixed"] = plan_of(s, c);
+        QuantizedModel result;
+        const Status status = quantize_many(source, std::vector{*find_candidate("mixed")}, text, o, *backend, {}, [&](QuantizedModel q) -> Status {
+            result = std::move(q);
+            return {};
+        });
+        EXPECT_TRUE(status.ok()) << status.error().text();
+        return result;
     }
 
     test::TempDir dir;
@@ -312,23 +326,25 @@ TEST_F(MixedModel, SameBytesForAnyNumberOfThreads) {
 
 TEST_F(MixedModel, OneFormatEverywhereIsTheUniformCandidate) {
     const Sensitivity s = sensitivity(8);
-    const auto backend = compute::make_cpu_backend(2);
-    const auto mixed = quantize_composition(source, *find_candidate("mixed"), s, uniform(s, kProbedOption), text, options, *backend, {});
-    const auto plain = run("gptq_g128", 2);
-    ASSERT_TRUE(mixed.ok() && plain.ok());
-    for (const auto& [name, w] : plain->weights.linears) {
-        EXPECT_EQ(w.codes, mixed->weights.linears.at(name).codes) << name;
-        EXPECT_EQ(w.scales, mixed->weights.linears.at(name).scales) << name;
+    for (const bool propagate : {false, true}) {
+        options.propagate = propagate;
+        const QuantizedModel mixed = composed(s, uniform(s, kProbedOption));
+        const auto plain = run("gptq_g128", 2);
+        ASSERT_TRUE(plain.ok());
+        ASSERT_EQ(plain->weights.linears.size(), mixed.weights.linears.size());
+        for (const auto& [name, w] : plain->weights.linears) {
+            EXPECT_EQ(w.codes, mixed.weights.linears.at(name).codes) << name;
+            EXPECT_EQ(w.scales, mixed.weights.linears.at(name).scales) << name;
+        }
+        EXPECT_DOUBLE_EQ(plain->bits_per_weight, mixed.bits_per_weight);
+        EXPECT_EQ(plain->stored_bytes, mixed.stored_bytes);
+        EXPECT_DOUBLE_EQ(uniform(s, kProbedOption).bits, mixed.bits_per_weight);
+        // All in 16 bit: nothing is changed, and that is what it says.
+        const QuantizedModel dense = composed(s, uniform(s, static_cast<std::uint32_t>(s.options.size() - 1)));
+        EXPECT_TRUE(dense.weights.linears.empty());
+        EXPECT_EQ(dense.bits_per_weight, 16.0);
+        EXPECT_EQ(dense.stored_bytes, dense.baseline_bytes);
     }
-    EXPECT_DOUBLE_EQ(plain->bits_per_weight, mixed->bits_per_weight);
-    EXPECT_EQ(plain->stored_bytes, mixed->stored_bytes);
-    EXPECT_DOUBLE_EQ(uniform(s, kProbedOption).bits, mixed->bits_per_weight);
-    // All in 16 bit: nothing is changed, and that is what it says.
-    const auto dense = quantize_composition(source, *find_candidate("mixed"), s, uniform(s, static_cast<std::uint32_t>(s.options.size() - 1)), text, options, *backend, {});
-    ASSERT_TRUE(dense.ok());
-    EXPECT_TRUE(dense->weights.linears.empty());
-    EXPECT_EQ(dense->bits_per_weight, 16.0);
-    EXPECT_EQ(dense->stored_bytes, dense->baseline_bytes);
 }
 
 TEST_F(MixedModel, ChoosesByBitsByLossAndByDefault) {
@@ -393,6 +409,43 @@ TEST_F(MixedModel, SensitivitiesAreKeptInAFile) {
         ASSERT_FALSE(r.ok()) << to;
         EXPECT_EQ(r.error().code, ErrorCode::kMalformed) << to;
     }
+}
+
+// Two sizes and a uniform candidate in one call, cut off and gone on with: one measurement, the same result.
+TEST_F(MixedModel, GoesOnFromCheckpoints) {
+    const auto backend = compute::make_cpu_backend(2);
+    QuantizeManyOptions o;
+    o.calibration = options;
+    o.checkpoints = dir / "checkpoints";
+    const std::vector<Candidate> candidates = {*find_candidate("mixed_4.8"), *find_candidate("gptq_g128"), *find_candidate("mixed_6")};
+    std::vector<QuantizedModel> results;
+    const auto keep = [&](QuantizedModel q) -> Status {
+        results.push_back(std::move(q));
+        return {};
+    };
+    EXPECT_EQ(load_checkpoint(source, candidates[0], text, o, *backend, {}).error().code, ErrorCode::kNotFound);
+    std::stop_source stop;
+    JobContext ctx;
+    ctx.stop = stop.get_token();
+    ctx.on_progress = [&](const Progress& p) {
+        if (p.phase == "quantize" && p.done > 30) stop.request_stop();
+    };
+    EXPECT_EQ(quantize_many(source, candidates, text, o, *backend, ctx, keep).error().code, ErrorCode::kCancelled);
+    bool measured = false;
+    ctx.stop = {};
+    ctx.on_progress = [&](const Progress& p) { measured |= p.phase == "probe" || p.phase == "sensitivity"; };
+    const Status status = quantize_many(source, candidates, text, o, *backend, ctx, keep);
+    ASSERT_TRUE(status.ok()) << status.error().text();
+    EXPECT_FALSE(measured);
+    ASSERT_EQ(results.size(), 3u);
+    const auto plain = run("mixed_4.8", 2);
+    ASSERT_TRUE(plain.ok());
+    expect_equal(results[0], *plain);
+    EXPECT_EQ(results[0].errors.size(), plain->errors.size());
+    EXPECT_GT(results[2].bits_per_weight, results[0].bits_per_weight);
+    const auto loaded = load_checkpoint(source, candidates[2], text, o, *backend, {});
+    ASSERT_TRUE(loaded.ok()) << loaded.error().text();
+    expect_equal(*loaded, results[2]);
 }
 
 TEST_F(MixedModel, StopsAndRefuses) {
