@@ -214,7 +214,8 @@ Status run_probe(Measurement& m, model::Transformer& model, WholeModelProbe& pro
     TENPAK_ASSIGN(record.measured, probe.measure(m.pool, m.ctx));
     for (const std::uint32_t u : record.units) {
         const model::LayerLayout layout = model::layer_layout(m.config, m.result.units[u].layer);
-        for (const std::size_t i : layout.groups()[m.result.units[u].kind]) {
+        const auto groups = layout.groups();
+        for (const std::size_t i : groups[m.result.units[u].kind]) {
             TENPAK_RETURN_IF_ERROR(m.ctx.check());
             TENPAK_ASSIGN(const DenseLinear from, read_linear(*m.source, layout.linears[i]));
             TENPAK_RETURN_IF_ERROR(model.set_linear(from.name, dense_linear(from, m.dtype)));

@@ -272,7 +272,7 @@ TEST_F(MixedModel, SensitivitiesFallWithBitsAndFitTheirProbes) {
         for (std::size_t u = 0; u < s.units.size(); ++u) {
             for (std::size_t o = 1; o < s.options.size(); ++o) {
                 EXPECT_GE(s.choices[u][o].bytes, s.choices[u][o - 1].bytes);
-                if (s.options[o].bits > s.options[o - 1].bits) {
+                if (s.options[o].candidate.bits > s.options[o - 1].candidate.bits) {
                     EXPECT_LT(s.choices[u][o].loss, s.choices[u][kProbedOption].loss) << u << " " << s.options[o].name;
                 }
             }
