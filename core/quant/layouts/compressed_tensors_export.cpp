@@ -81,18 +81,15 @@ Status export_compressed_tensors(const ModelSource& source, const std::vector<st
 
 std::vector<std::string> compressed_tensors_notes(const QuantizedModel& model) {
     std::vector<std::string> notes;
-    bool wide = false, zeros = false, eight = false, indexed = false;
+    bool wide = false, zeros = false, indexed = false;
     for (const auto& [name, w] : model.weights.linears) {
         wide |= w.group == 256;
         zeros |= w.format == WeightFormat::kInt4Group && !w.symmetric;
-        eight |= has_int8_form(w.format);
         indexed |= !w.group_index.empty();
     }
     if (indexed) notes.emplace_back("compressed-tensors 0.20 has removed weights with a group index (actorder \"group\"): older releases load this, and --layout gptq is loaded by all");
     if (wide) notes.emplace_back("groups of 256 are written as two of 128 with the same scale: equal values, 0.08 bits a weight more, fast kernels everywhere");
-    if (eight) {
-        notes.emplace_back("no serving engine has a layout for " + model.candidate.name + ": written as INT8 groups with exactly the same values, so the served model is as large and as fast as int8_g128");
-    }
+    if (std::string note = int8_form_note(model); !note.empty()) notes.push_back(std::move(note));
     if (zeros) {
         // compressed-tensors 0.15 to 0.20 sizes packed zero points wrongly when transformers prepares the model.
         notes.emplace_back("vLLM loads this as it is; transformers needs quantization_config=CompressedTensorsConfig(dequantize=True), because of its packed zero points");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/quant/layouts/int8_form.h"
 
+#include <cstdio>
+
 namespace tenpak::quant {
 
 using compute::LinearWeight;
@@ -43,6 +45,24 @@ std::vector<std::uint32_t> split_group_index(const LinearWeight& w, std::uint32_
         out[c] = g * repeat + members[g]++ / part;
     }
     return out;
+}
+
+std::string int8_form_note(const QuantizedModel& model) {
+    std::uint64_t written = 0, weights = 0;
+    std::size_t count = 0;
+    for (const auto& [name, w] : model.weights.linears) {
+        const std::uint64_t n = std::uint64_t{w.n} * w.k, bias = std::uint64_t{w.bias.size()} * 2;
+        const bool eight = has_int8_form(w.format);
+        count += eight ? 1 : 0;
+        weights += n;
+        written += eight ? n + std::uint64_t{w.scales.size()} * 2 : w.stored_bytes() - bias;
+    }
+    if (count == 0) return {};
+    const std::size_t all = model.weights.linears.size();
+    char bits[96];
+    std::snprintf(bits, sizeof bits, "%.3f bits a weight instead of %.3f", 8.0 * static_cast<double>(written) / static_cast<double>(weights), model.bits_per_weight);
+    return "no serving engine has a layout for INT4 with a residual or a sparse part: " + (count == all ? "all" : std::to_string(count) + " of " + std::to_string(all)) +
+           " linears are written as INT8 groups with exactly the same values, so the served model takes " + bits + " and is as fast as INT8 there";
 }
 
 }  // namespace tenpak::quant

@@ -2,7 +2,9 @@
 // INT4 with a residual and INT4 with a sparse part have no standard layout, but their values are whole multiples of the
 // group's scale that fit 8 bits: an INT8 group weight represents them exactly.
 #pragma once
-#include "core/compute/linear_weight.h"
+#include <string>
+
+#include "core/quant/quantize.h"
 
 namespace tenpak::quant {
 
@@ -11,6 +13,9 @@ inline bool has_int8_form(compute::WeightFormat f) {
 }
 /// kInt8Group with the same group, scales and values. `w` is valid and of one of these formats.
 compute::LinearWeight as_int8_group(const compute::LinearWeight& w);
+
+/// What a user must know where linears are written in that form: how many, and what the file takes then. Empty: none is.
+std::string int8_form_note(const QuantizedModel& model);
 
 /// The code of a 4-bit weight at row-major index i.
 inline unsigned nibble_at(const std::vector<std::uint8_t>& codes, std::size_t i) { return codes[i / 2] >> (i % 2 * 4) & 15u; }

@@ -66,18 +66,16 @@ std::vector<std::string> group_layout_notes(const QuantizedModel& model) {
     std::vector<std::string> notes;
     const auto common = common_group(model, "");
     std::size_t rounded = 0, cut = 0;
-    bool eight = false;
     for (const auto& [name, w] : model.weights.linears) {
         for (const float s : w.scales) rounded += fp16_to_float(float_to_fp16(s)) != s ? 1 : 0;
         cut += common.ok() && repeat_of(w, *common) > 1 ? 1 : 0;
-        eight |= has_int8_form(w.format);
     }
     if (cut > 0) {
         notes.push_back("the layout has one group size, " + std::to_string(*common) + ": the larger groups of " + std::to_string(cut) +
                         (cut == 1 ? " tensor are" : " tensors are") + " written in parts with the same scale, equal values");
     }
     if (rounded > 0) notes.push_back(std::to_string(rounded) + (rounded == 1 ? " scale is" : " scales are") + " too fine for fp16, which this layout stores scales in: rounded by at most 2^-25");
-    if (eight) notes.push_back("no serving engine has a layout for " + model.candidate.name + ": written as INT8 groups with exactly the same values, as large and as fast as int8_g128");
+    if (std::string note = int8_form_note(model); !note.empty()) notes.push_back(std::move(note));
     return notes;
 }
 
