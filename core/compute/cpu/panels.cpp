@@ -4,13 +4,12 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <array>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <numeric>
 
 #include "core/base/half.h"
+#include "core/base/nf4.h"
 
 namespace tenpak::compute::cpu {
 namespace {
@@ -143,7 +142,7 @@ void pack_grouped(const LinearWeight& w, Panels& out, std::size_t p) {
 /// Whether the scales are what the codes of double quantization say, by the map that is known here.
 bool scales_are_nested(const LinearWeight& w) {
     if (w.scale_codes.empty()) return false;
-    const float* map = dynamic_map();
+    const auto& map = dynamic_levels();
     for (std::size_t i = 0; i < w.scales.size(); ++i) {
         const float s = map[w.scale_codes[i]] * w.nested_scales[i / 256] + w.nested_offset;
         if (!(std::fabs(s - w.scales[i]) <= 1e-6f * std::fabs(w.scales[i]) + 2e-7f * std::fabs(w.nested_offset))) return false;
@@ -173,7 +172,7 @@ void set_groups(const LinearWeight& w, Panels& out) {
         return;
     }
     out.scale_kind = ScaleKind::kNested;
-    out.map = dynamic_map();
+    out.map = dynamic_levels().data();
     out.nested_scales = w.nested_scales;
     out.nested_scales.resize((std::size_t{out.panels} * kLanes * out.groups + 255) / 256, 0.0f);  // of the last panel's missing rows, too
     out.nested_offset = w.nested_offset;
@@ -195,28 +194,6 @@ void* allocate_aligned(std::size_t bytes) {
     // Only the huge pages that are filled: the rest of the last one would be memory for nothing.
     if (p != nullptr) madvise(p, bytes / kHuge * kHuge, MADV_HUGEPAGE);
     return p;
-}
-
-// Exponent levels 10^-6 to 1; level i holds the midpoints of 2^i + 1 values evenly between 0.1 and 1, of both signs; 0 and 1 beside them.
-const float* dynamic_map() {
-    static const std::array<float, 256> map = [] {
-        std::array<float, 256> m = {};
-        std::size_t n = 0;
-        for (int i = 0; i < 7; ++i) {
-            const int steps = 1 << i;
-            for (int j = 0; j < steps; ++j) {
-                const double middle = 0.1 + 0.9 * (j + 0.5) / steps;
-                const auto v = static_cast<float>(middle * std::pow(10.0, i - 6));
-                m[n++] = v;
-                m[n++] = -v;
-            }
-        }
-        m[n++] = 0.0f;
-        m[n++] = 1.0f;
-        std::sort(m.begin(), m.end());
-        return m;
-    }();
-    return map.data();
 }
 
 std::uint64_t Panels::bytes() const {

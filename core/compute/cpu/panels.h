@@ -72,9 +72,6 @@ class AlignedBuffer {
 
 enum class ScaleKind : std::uint8_t { kBF16, kF16, kF32, kNested };
 
-/// The 256 values of the signed dynamic 8-bit map in which double quantization keeps scales (optimizer.md 4.6), ascending.
-const float* dynamic_map();
-
 class Panels final : public PackedLinear {
    public:
     std::uint32_t n() const override { return rows; }
@@ -123,7 +120,7 @@ class Panels final : public PackedLinear {
     float outlier_threshold = 0;               ///< int8 per channel: LinearWeight's
     std::vector<float> row_scales;             ///< int8 and fp8, [panels * 16]
     std::vector<std::uint32_t> order;          ///< the column at each position, where they are not in order
-    const float* map = nullptr;                ///< kNested: dynamic_map()
+    const float* map = nullptr;                ///< kNested: dynamic_levels()
     std::vector<float> nested_scales;          ///< kNested: of 256 scales each, counted row by row, rows of whole panels
     float nested_offset = 0;
     std::vector<std::uint8_t> nested_begins;   ///< kNested: [panels][groups], whether a lane's nested scale is another than a group before
