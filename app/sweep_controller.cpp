@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "app/candidate_model.h"
+#include "app/engine_rows.h"
 #include "app/error_text.h"
 #include "app/format.h"
 #include "core/compute/cpu/cpu_backend.h"
@@ -422,6 +423,15 @@ QString SweepController::noteText() const {
     return tr("These weights (%1) fit the processor's cache, so the speed ranking here is mostly overhead.").arg(format::bytes(static_cast<double>(fp16->metrics.stored_bytes)));
 }
 
+const QHash<QString, EngineVerdicts>& SweepController::engines() const {
+    if (const QString model = modelPath(); model != m_enginesOf) {
+        m_enginesOf = model;
+        m_engines.clear();
+        for (const auto& [name, layout] : default_layouts(fs::path(model.toStdString()))) m_engines.insert(QString::fromStdString(name), engineVerdicts(layout));
+    }
+    return m_engines;
+}
+
 SweepViewState SweepController::state() const {
     SweepViewState s;
     s.pair = m_pair;
@@ -460,6 +470,7 @@ SweepViewState SweepController::state() const {
         if (!choice.available) choice.reason = tr("Not there any more: %1").arg(path);
         s.choices.append(choice);
     }
+    s.engines = engines();
     s.expected = expectedText();
     s.recorded = m_recorded;
     s.note = noteText();

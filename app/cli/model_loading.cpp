@@ -20,9 +20,9 @@ Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path,
     RunnableModel m;
     TENPAK_ASSIGN(m.backend, make_backend(device, threads, activations));
     TENPAK_ASSIGN(m.source, open_model(path, base));
-    m.notes = quant::gguf_import_notes(*m.source);
     // A quantized checkpoint runs from its packed weights.
     TENPAK_ASSIGN(const auto overrides, quant::import_quantized(*m.source, ctx.job));
+    m.notes = quant::gguf_import_notes(*m.source, overrides);
     TENPAK_ASSIGN(m.transformer, model::Transformer::load(m.source, overrides, *m.backend, options, ctx.job));
     return m;
 }

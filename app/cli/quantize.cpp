@@ -117,6 +117,8 @@ Result<int> print_verdicts(const Context& ctx, const ModelSource& source, const 
 // An output that cannot be written is refused before minutes of work; the probe vanishes at once.
 Status probe_output(const std::string& path, quant::Layout layout) {
     if (layout == quant::Layout::kGguf) {
+        std::error_code ec;
+        if (fs::exists(path, ec)) return make_error(ErrorCode::kInvalidArgument, "the file to write exists", path, "Name a new .gguf file");
         TENPAK_ASSIGN(const AtomicFile probe, AtomicFile::create(path));
         return {};
     }

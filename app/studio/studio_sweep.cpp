@@ -30,7 +30,7 @@ void Studio::connectSweep() {
     });
     connect(page, &ui::SweepPage::importRequested, this, [this] {
         app::ChooserRequest r;
-        r.kind = app::ChooserKind::kOpenModel;
+        r.kind = app::ChooserKind::kOpenQuantized;
         r.title = tr("Add a model that is quantized already");
         r.startFolder = m_settings.lastFolder();
         m_dialogs.choosePath(r, [this](const QString& path) { m_sweep->addImport(path); });
@@ -71,6 +71,10 @@ void Studio::connectSweep() {
 
 void Studio::openExportDialog(const QString& candidate) {
     if (candidate.isEmpty() || m_export->running()) return;
+    if (candidate.startsWith(QStringLiteral("import:"))) {
+        showMessage(tr("%1 is a model that was there already: there is nothing to export").arg(candidate.mid(7)));
+        return;
+    }
     const optimizer::Trial* trial = m_sweep->trial(candidate);
     const QString model = m_sweep->modelPath();
     runDialog(m_export->dialogState(candidate, model, trial ? trial->metrics.stored_bytes : 0),

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "core/base/file.h"
 #include "core/compute/devices.h"
@@ -160,12 +161,12 @@ class ModelTrial {
             if (!spec_.calibration_path.empty()) {
                 TENPAK_ASSIGN(calibration, tokens_of(*tokenizer_, spec_.calibration_path));
             }
-            TENPAK_ASSIGN(quant::QuantizedModel q, quant::quantize(source_, candidate, calibration, {}, *backend_, ctx_));
+            TENPAK_ASSIGN(quant::QuantizedModel q, quantized(candidate, calibration));
             m.stored_bytes = q.stored_bytes;
             m.compression = q.stored_bytes > 0 ? static_cast<double>(q.baseline_bytes) / static_cast<double>(q.stored_bytes) : optimizer::kUnknown;
             m.bits_per_weight = q.bits_per_weight;
             m.layer_error = layer_errors(q.errors);
-            m.notes = q.notes;
+            m.notes.insert(m.notes.end(), q.notes.begin(), q.notes.end());
             m.quantize_seconds = q.seconds;
             overrides = std::move(q.weights);
             session_.report("load", 0.5);
@@ -174,6 +175,31 @@ class ModelTrial {
         m.kernels = model_->kernels();
         if (!model_->memory_plan().note.empty()) m.notes.push_back(model_->memory_plan().note);
         return {};
+    }
+
+    /// The first trial that needs calibration makes the layers of all that do, in one pass; the others find theirs on disk.
+    Result<quant::QuantizedModel> quantized(const quant::Candidate& candidate, const std::vector<model::Token>& calibration) {
+        if (!candidate.needs_calibration() || start_.checkpoints.empty()) return quant::quantize(source_, candidate, calibration, {}, *backend_, ctx_);
+        quant::QuantizeManyOptions options;
+        options.checkpoints = start_.checkpoints;
+        auto kept = quant::load_checkpoint(source_, candidate, calibration, options, *backend_, ctx_);
+        if (kept.ok() || kept.error().code == ErrorCode::kCancelled) return kept;
+        std::vector<quant::Candidate> all;
+        for (const std::string& name : spec_.candidates) {
+            const auto c = quant::find_candidate(name);
+            if (c.ok() && c->needs_calibration()) all.push_back(*c);
+        }
+        std::optional<quant::QuantizedModel> mine;
+        const auto take = [&](quant::QuantizedModel m) -> Status {
+            if (m.candidate.name == candidate.name) mine = std::move(m);
+            return {};
+        };
+        const Status made = quant::quantize_many(source_, all, calibration, options, *backend_, ctx_, take);
+        if (mine) return std::move(*mine);
+        TENPAK_RETURN_IF_ERROR(ctx_.check());
+        // Another candidate's failure, or a full disk, is no reason to lose this one.
+        if (!made.ok()) trial_.metrics.notes.push_back("quantized by itself: " + made.error().text());
+        return quant::quantize(source_, candidate, calibration, {}, *backend_, ctx_);
     }
 
     /// A model that was quantized elsewhere, from its own files.
@@ -192,7 +218,7 @@ class ModelTrial {
         m.compression = static_cast<double>(source_->parameters() * 2) / static_cast<double>(std::max<std::uint64_t>(m.stored_bytes, 1));
         m.bits_per_weight = linear_weights == 0 ? 16 : 8.0 * static_cast<double>(linear_bytes) / static_cast<double>(linear_weights);
         m.notes.push_back("imported from " + import.path);
-        for (std::string& note : quant::gguf_import_notes(*imported_)) m.notes.push_back(std::move(note));
+        for (std::string& note : quant::gguf_import_notes(*imported_, overrides)) m.notes.push_back(std::move(note));
         TENPAK_ASSIGN(model_, model::Transformer::load(imported_, overrides, *backend_, load_options_, ctx_));
         m.kernels = model_->kernels();
         if (!model_->memory_plan().note.empty()) m.notes.push_back(model_->memory_plan().note);

@@ -59,6 +59,9 @@ struct SweepOptions {
     /// empty: it is not.
     std::filesystem::path reference_directory;
     std::filesystem::path reference_file;  ///< set by run_sweep
+    /// Set by run_sweep, beside the reference: where quantized layers are kept while the sweep runs, so that one pass of the
+    /// calibration text serves all candidates and a sweep that was cut off goes on with the layers that it had.
+    std::filesystem::path checkpoints;
 };
 
 /// Fills what is left open and checks all inputs: the model opens, its architecture is known, the texts have tokens and

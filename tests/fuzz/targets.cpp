@@ -6,6 +6,7 @@ namespace tenpak::fuzz {
 const std::vector<Target>& targets() {
     static const std::vector<Target> all{
         {"safetensors", safetensors_target, safetensors_seeds},
+        {"gguf", gguf_target, gguf_seeds},
         {"manifest", manifest_target, manifest_seeds},
         {"artifact", artifact_target, artifact_seeds},
         {"bundle", bundle_target, bundle_seeds},

@@ -13,6 +13,7 @@ namespace tenpak::fuzz {
 using Input = std::span<const std::byte>;
 
 void safetensors_target(Input input);  ///< the header of a .safetensors file
+void gguf_target(Input input);         ///< the header of a .gguf file, and blocks of its tensors
 void manifest_target(Input input);     ///< manifest.json, as it is and in canonical form
 void artifact_target(Input input);     ///< a .tnpk file, as it is and with a header made right for it
 void tokenizer_target(Input input);     ///< tokenizer.json, and texts by what it makes
@@ -30,6 +31,7 @@ struct Target {
 const std::vector<Target>& targets();
 
 std::vector<std::string> safetensors_seeds();
+std::vector<std::string> gguf_seeds();
 std::vector<std::string> manifest_seeds();
 std::vector<std::string> artifact_seeds();
 std::vector<std::string> bundle_seeds();

@@ -3,6 +3,7 @@
 //   decode   a token of the linear layers of Llama-2-7B's shape at batch 1, 4, 16, as one replayed graph: GB/s of weights read, against a copy
 //            measured beside it, and against the same layers in bf16
 //   prefill  512 and 2048 tokens: TFLOP/s, against cuBLASLt in bf16 (the bf16 rows)
+//   and attention, and Gram matrices of calibration text
 //   tenpak_gpu_bench [DEVICE]
 #include <algorithm>
 #include <chrono>
@@ -11,7 +12,7 @@
 
 #include "core/compute/buffer.h"
 #include "core/compute/cuda/cuda_backend.h"
-#include "tests/core/compute/cuda_weights.h"
+#include "tests/core/compute/weights.h"
 #include "tests/gpu/need.h"
 
 namespace {
@@ -41,7 +42,7 @@ struct Candidate {
     bool act_order = false, outliers = false;
 };
 LinearWeight bench_weight(const Candidate& c, std::uint32_t n, std::uint32_t k, unsigned seed) {
-    LinearWeight w = any_weight(c.f, n, k, c.f == WeightFormat::kNf4Group ? 64 : 128, seed);
+    LinearWeight w = random_weight(c.f, n, k, c.f == WeightFormat::kNf4Group ? 64 : 128, seed);
     if (c.act_order) shuffle_groups(w, k);
     // Beyond 3 sigma of what a norm leaves: 1 activation in 400.
     if (c.outliers) w.outlier_threshold = 3;
@@ -127,6 +128,24 @@ void attention(Backend& gpu, std::uint32_t context) {
     }
 }
 
+void gram(Backend& gpu, std::uint32_t k) {
+    constexpr std::uint32_t kTokens = 2048;
+    Buffer x(gpu), h(gpu), sums(gpu);
+    need(x.assign(random_floats(std::size_t{kTokens} * k, 1)));
+    need(h.assign(std::vector<float>(std::size_t{k} * k)));
+    need(sums.assign(std::vector<float>(k)));
+    double best = 1e30;
+    for (int r = 0; r < 5; ++r) {
+        constexpr int kCalls = 10;
+        need(gpu.synchronize());
+        const auto start = Clock::now();
+        for (int i = 0; i < kCalls; ++i) need(gpu.gram(x.data(), kTokens, k, h.data(), sums.data()));
+        need(gpu.synchronize());
+        best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count() / kCalls);
+    }
+    std::printf("Gram matrix of %u, %u tokens: %.2f ms, %.1f TFLOP/s of fp32 (half of x^T x)\n", k, kTokens, best * 1e3, 1.0 * k * k * kTokens / best / 1e12);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -160,6 +179,7 @@ int main(int argc, char** argv) {
         }
     }
     for (const std::uint32_t context : {512u, 4096u}) attention(gpu, context);
+    for (const std::uint32_t k : {kHidden, kIntermediate}) gram(gpu, k);
     const auto after = gpu.copy_bandwidth();
     std::printf("copies at the end at %.0f GB/s\n", after / 1e9);
     return 0;

@@ -58,6 +58,12 @@ int operations(Backend& gpu) {
     }
     {
         BackendCases cases(gpu);
+        for (const std::uint32_t k : {1u, 5u, 130u, 576u, 1024u})
+            for (const std::uint32_t t : {1u, 16u, 131u, 700u}) cases.gram(k, t);
+        bad += report(cases, "Gram matrices");
+    }
+    {
+        BackendCases cases(gpu);
         for (const auto& a : attention_cases()) cases.attention(a);
         cases.attention({{32, 8, 128, 0.0884f}, {{1, 4095}, {1, 17}, {1, 0}}});
         cases.attention({{32, 8, 128, 0.0884f}, {{700, 0}, {300, 500}}});
@@ -113,7 +119,7 @@ int models(CudaBackend& gpu) {
         unsigned seed = 1;
         for (const auto& [name, dims] : tiny.shapes) {
             if (name.find("proj.weight") == std::string::npos) continue;
-            LinearWeight w = any_weight(f, static_cast<std::uint32_t>(dims[0]), static_cast<std::uint32_t>(dims[1]), dims[1] % 64 == 0 ? 64 : 16, ++seed);
+            LinearWeight w = random_weight(f, static_cast<std::uint32_t>(dims[0]), static_cast<std::uint32_t>(dims[1]), dims[1] % 64 == 0 ? 64 : 16, ++seed);
             for (auto& z : w.zeros) z = static_cast<std::uint8_t>((f == WeightFormat::kInt4Residual ? 31 : 7) + z % 2);
             overrides.linears.emplace(name, std::move(w));
         }

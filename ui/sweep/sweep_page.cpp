@@ -71,7 +71,7 @@ class SweepPage::Private {
     void showInspector() {
         QString id = current;
         if (id.isEmpty() && state.judgement && state.judgement->winner && state.trials) id = QString::fromStdString((*state.trials)[*state.judgement->winner].id);
-        inspector->show(state.trials, state.judgement, id, compared, running());
+        inspector->show(state.trials, state.judgement, id, compared, running(), state.engines);
     }
 
     void placeInspector() {

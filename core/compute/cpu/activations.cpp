@@ -2,12 +2,9 @@
 #include "core/compute/cpu/activations.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstring>
 #include <new>
-
-#include "core/base/float8.h"
 
 namespace tenpak::compute::cpu {
 namespace {
@@ -27,17 +24,6 @@ float largest(const float* row, std::size_t n) {
     return top;
 }
 
-/// float_to_e4m3 and back, for magnitudes that hardly pass 448, in a form that compilers vectorize.
-float round_to_e4m3(float x) {
-    const auto bits = std::bit_cast<std::uint32_t>(x);
-    const std::uint32_t a = bits & 0x7fffffffu;
-    const std::uint32_t normal = (a + 0x7ffffu + (a >> 20 & 1u)) & 0xfff00000u;
-    // Below 2^-6 the steps are 2^-9, the last bit of 2^14 in fp32.
-    const auto subnormal = std::bit_cast<std::uint32_t>((std::bit_cast<float>(a) + 0x1p14f) - 0x1p14f);
-    const std::uint32_t r = a < 0x3c800000u ? subnormal : normal;
-    return std::bit_cast<float>((bits & 0x80000000u) | (r > 0x43e00000u && r <= 0x7f800000u ? 0x43e00000u : r));
-}
-
 }  // namespace
 
 void PreparedRows::prepare(const Panels& w, std::uint32_t tokens, bool whole) {
@@ -48,13 +34,11 @@ void PreparedRows::prepare(const Panels& w, std::uint32_t tokens, bool whole) {
     if (w.outlier_threshold > 0) begin_.assign(std::size_t{tokens} + 1, 0);
 }
 
-void PreparedRows::row(const Panels& w, const float* x, std::size_t token) {
+void PreparedRows::row(const Kernels& kernels, const Panels& w, const float* x, std::size_t token) {
     const float* from = x + token * w.columns;
     float* to = rows_.data() + token * w.columns;
     if (w.format == WeightFormat::kFp8Channel) {
-        const float top = largest(from, w.columns), inverse = top > 0 ? kE4m3Max / top : 0.0f, scale = top / kE4m3Max, factor = whole_ ? 1.0f : scale;
-        for (std::size_t c = 0; c < w.columns; ++c) to[c] = round_to_e4m3(from[c] * inverse) * factor;
-        scales_.data()[token] = scale;
+        scales_.data()[token] = kernels.to_e4m3(from, w.columns, whole_, to);
     } else if (w.outlier_threshold > 0) {
         std::size_t count = 0;
         for (std::size_t c = 0; c < w.columns; ++c) {

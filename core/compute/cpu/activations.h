@@ -39,7 +39,7 @@ class PreparedRows {
     static bool needed(const Panels& w) { return !w.order.empty() || w.format == WeightFormat::kFp8Channel || w.outlier_threshold > 0; }
     /// Makes room; then `row` is called once a token, by any thread, then `finish`, by one.
     void prepare(const Panels& w, std::uint32_t tokens, bool whole);
-    void row(const Panels& w, const float* x, std::size_t token);
+    void row(const Kernels& kernels, const Panels& w, const float* x, std::size_t token);
     void finish(const Panels& w, const float* x, std::uint32_t tokens);
     const float* rows() const { return rows_.data(); }
     const float* scales() const { return scales_.data(); }

@@ -200,11 +200,12 @@ class CpuBackend final : public Backend {
         const std::size_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock;
         // Few activations are packed by every thread for itself: their way between the cores would take longer.
         const bool own = std::uint64_t{tokens} * w.columns <= kOwnActivations && pool_.size() > 1;
+        for (auto& s : scratch_) s.resize(product_scratch(w) / sizeof(float));
         const Outliers* outliers = nullptr;
         if (PreparedRows::needed(w)) {
             const float* given = x;
             prepared_.prepare(w, tokens, uses_fp8(w));
-            split(tokens, w.columns * 2ull, [&](std::size_t t) { prepared_.row(w, given, t); });
+            split(tokens, w.columns * 2ull, [&](std::size_t t) { prepared_.row(kernels_, w, given, t); });
             prepared_.finish(w, given, tokens);
             outliers = prepared_.outliers();
             x = prepared_.rows();
@@ -219,7 +220,7 @@ class CpuBackend final : public Backend {
                     for (std::size_t b = 0; b < blocks; ++b) integers_[worker].fill(kernels_, w, x, tokens, parts, b);
                     packed_by_[worker].done = true;
                 }
-                kernels_.integer(*p.w, tile, packed[own ? worker : 0], parts, p.y, p.w->rows);
+                kernels_.integer(*p.w, tile, packed[own ? worker : 0], parts, p.y, p.w->rows, scratch_[worker].data());
                 if (outliers == nullptr) return;
                 kernels_.outliers(*p.w, tile.first, tile.last, *outliers, tile.block * kTokenBlock, std::min(tokens, tile.block_end * kTokenBlock), p.y, p.w->rows);
             });
@@ -236,7 +237,7 @@ class CpuBackend final : public Backend {
                     packed_by_[worker].done = true;
                 }
                 const Bf16Blocks& values = packed[own ? worker : 0];
-                if (uses_fp8(w)) kernels_.fp8(*p.w, tile, values, prepared_.scales(), p.y, p.w->rows);
+                if (uses_fp8(w)) kernels_.fp8(*p.w, tile, values, prepared_.scales(), p.y, p.w->rows, scratch_[worker].data());
                 else kernels_.bf16(*p.w, tile, values, p.y, p.w->rows);
             });
         } else if (w.format == WeightFormat::kInt8Channel) {
@@ -270,7 +271,7 @@ class CpuBackend final : public Backend {
         if (!own) run(blocks, work, [&](std::size_t b, unsigned) { fill(b, 0); });
     }
     bool uses_integers(const Panels& w) const {
-        if (kernels_.integer == nullptr || w.format == WeightFormat::kNf4Group) return false;
+        if (kernels_.integer == nullptr || (w.format == WeightFormat::kNf4Group && !native_)) return false;  // its values are no integers
         return w.format == WeightFormat::kInt8Channel || (w.grouped() && w.group_padded <= kMaxIntegerGroup);
     }
     bool uses_fp8(const Panels& w) const { return kernels_.fp8 != nullptr && w.format == WeightFormat::kFp8Channel; }
@@ -286,7 +287,7 @@ class CpuBackend final : public Backend {
         if (w.format == WeightFormat::kFp8Channel) return s + " " + (uses_fp8(w) ? "AVX-512 BF16" : kernels_.float_name) + ", e4m3 activations";
         s += std::string(" ") + (w.format == WeightFormat::kInt8Channel || uses_integers(w) ? kernels_.name : kernels_.float_name);
         if (w.outlier_threshold > 0) s += ", outliers in fp32";
-        if (w.format == WeightFormat::kNf4Group) return s + ", fp32 activations";
+        if (w.format == WeightFormat::kNf4Group && !uses_integers(w)) return s + ", fp32 activations";
         if (w.format == WeightFormat::kInt8Channel || !uses_integers(w)) return s;
         return s + (parts_of(w) == 1 ? ", 8-bit activations" : ", 16-bit activations");
     }

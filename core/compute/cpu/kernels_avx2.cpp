@@ -21,7 +21,7 @@ namespace {
 }  // namespace
 
 const Kernels& kernels_avx2() {
-    static const Kernels table = {"AVX2", "AVX2", kBlockTokens, small, large, int8, outliers, nullptr, nullptr, nullptr, nullptr, nullptr, kElementwise, attention};
+    static const Kernels table = {"AVX2", "AVX2", kBlockTokens, small, large, int8, outliers, to_e4m3, nullptr, nullptr, nullptr, nullptr, nullptr, kElementwise, attention};
     return table;
 }
 

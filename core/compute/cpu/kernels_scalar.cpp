@@ -19,7 +19,7 @@ namespace {
 }  // namespace
 
 const Kernels& kernels_scalar() {
-    static const Kernels table = {"scalar", "scalar", kBlockTokens, small, large, int8, outliers, nullptr, nullptr, nullptr, nullptr, nullptr, kElementwise, attention};
+    static const Kernels table = {"scalar", "scalar", kBlockTokens, small, large, int8, outliers, to_e4m3, nullptr, nullptr, nullptr, nullptr, nullptr, kElementwise, attention};
     return table;
 }
 

@@ -13,17 +13,17 @@ namespace {
 
 constexpr float kInt16Top = 127 * 256.0f;
 
-void integer(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy) {
+void integer(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy, void* scratch) {
     switch (w.format) {
         case WeightFormat::kInt4Group: return vnni_int4(w, tile, x, parts, y, ldy);
         case WeightFormat::kInt8Group:
         case WeightFormat::kInt8Channel: return vnni_int8(w, tile, x, parts, y, ldy);
         case WeightFormat::kInt4Residual: return vnni_residual(w, tile, x, parts, y, ldy);
-        case WeightFormat::kInt4Sparse: return vnni_sparse(w, tile, x, parts, y, ldy);
+        case WeightFormat::kInt4Sparse: return vnni_sparse(w, tile, x, parts, y, ldy, scratch);
+        case WeightFormat::kNf4Group: return vnni_nf4(w, tile, x, y, ldy);  // 8-bit activations only
         case WeightFormat::kF32:
         case WeightFormat::kBF16:
         case WeightFormat::kF16:
-        case WeightFormat::kNf4Group:
         case WeightFormat::kFp8Channel: return;
     }
 }

@@ -58,6 +58,7 @@ enum tenpak_cuda_op {
     TENPAK_CUDA_SCALE,          /* out *= f0; size */
     TENPAK_CUDA_SOFTCAP,        /* out = f0 tanh(out / f0); size */
     TENPAK_CUDA_COPY,           /* payload: n0 tenpak_cuda_copy_job of at most `size` rows times floats */
+    TENPAK_CUDA_GRAM,           /* out[k][k] += in0^T in0, in0[t][k]; in1: null or float [k] += sums of |in0|; n0 tokens, n1 k */
     TENPAK_CUDA_OPS
 };
 enum tenpak_cuda_activation { TENPAK_CUDA_SILU = 1, TENPAK_CUDA_GELU_TANH = 2, TENPAK_CUDA_GELU_ERF = 3 };

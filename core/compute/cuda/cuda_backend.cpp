@@ -334,6 +334,16 @@ class Implementation final : public CudaBackend {
     void add(float* x, const float* y, std::size_t n) override { element(TENPAK_CUDA_ADD, y, n, x); }
     void scale(float* x, std::size_t n, float factor) override { element(TENPAK_CUDA_SCALE, nullptr, n, x).f[0] = factor; }
     void softcap(float* x, std::size_t n, float cap) override { element(TENPAK_CUDA_SOFTCAP, nullptr, n, x).f[0] = cap; }
+    Status gram(const float* x, std::uint32_t tokens, std::uint32_t k, float* h, float* sums) override {
+        if (tokens == 0 || k == 0) return {};
+        tenpak_cuda_command& c = queue_->add(TENPAK_CUDA_GRAM);
+        c.n[0] = tokens;
+        c.n[1] = k;
+        c.in[0] = x;
+        c.in[1] = sums;
+        c.out = h;
+        return {};
+    }
 
    private:
     /// One address for equal orders: q, k and v of a layer, quantized with the same Hessian, then share one operand and one launch.

@@ -9,6 +9,7 @@
 //   nf4                 the same; its 16 values and its scales are rounded to fp16 at any number of tokens
 //   int8 per channel    activations quantized per token to int8, as on the CPU; outliers (LLM.int8) in fp32
 //   fp8                 activations rounded per token to e4m3, products exact
+//   Gram matrices       fp32
 //   attention           decode fp32; prefill queries, keys, values and weights rounded to fp16
 #pragma once
 #include <memory>

@@ -251,16 +251,17 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
                             });
                         }
                         TENPAK_UNROLL for (u32 half = 0; half < 2; ++half) {
-                            lanes.each([&](u32 lane, u32 i) {
-                                if constexpr (has_row_scale(kFormat)) return;
-                                if (half == 1 && a.group_shift == 0) {  // groups of 32: the second half has its own
-                                    const u32 place = (r * a.groups + group_of(a, kb, 1)) * 8 + lane / 4;
-                                    scales[i][b][r] = tile_scales[place];
-                                    if (has_zeros(kFormat) && tile_zeros != nullptr) zeros[i][b][r] = tile_zeros[place];
-                                }
-                                TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t)
-                                    TENPAK_UNROLL for (u32 e = 0; e < 4; ++e) products[i][t][e] = 0;
-                            });
+                            if constexpr (!has_row_scale(kFormat)) {
+                                lanes.each([&](u32 lane, u32 i) {
+                                    if (half == 1 && a.group_shift == 0) {  // groups of 32: the second half has its own
+                                        const u32 place = (r * a.groups + group_of(a, kb, 1)) * 8 + lane / 4;
+                                        scales[i][b][r] = tile_scales[place];
+                                        if (has_zeros(kFormat) && tile_zeros != nullptr) zeros[i][b][r] = tile_zeros[place];
+                                    }
+                                    TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t)
+                                        TENPAK_UNROLL for (u32 e = 0; e < 4; ++e) products[i][t][e] = 0;
+                                });
+                            }
                             TENPAK_UNROLL for (u32 s = 0; s < 2; ++s) {
                                 lanes.each([&](u32, u32 i) {
                                     u32 codes[kHalfWords];
@@ -290,16 +291,17 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
                                     }
                                 }
                             }
-                            lanes.each([&](u32, u32 i) {
-                                if constexpr (has_row_scale(kFormat)) return;
-                                const float upper = low_half(scales[i][b][r]), lower = high_half(scales[i][b][r]);  // rows g, g + 8
-                                TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t) {
-                                    acc[i][r][t][0] += products[i][t][0] * upper;
-                                    acc[i][r][t][1] += products[i][t][1] * upper;
-                                    acc[i][r][t][2] += products[i][t][2] * lower;
-                                    acc[i][r][t][3] += products[i][t][3] * lower;
-                                }
-                            });
+                            if constexpr (!has_row_scale(kFormat)) {
+                                lanes.each([&](u32, u32 i) {
+                                    const float upper = low_half(scales[i][b][r]), lower = high_half(scales[i][b][r]);  // rows g, g + 8
+                                    TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t) {
+                                        acc[i][r][t][0] += products[i][t][0] * upper;
+                                        acc[i][r][t][1] += products[i][t][1] * upper;
+                                        acc[i][r][t][2] += products[i][t][2] * lower;
+                                        acc[i][r][t][3] += products[i][t][3] * lower;
+                                    }
+                                });
+                            }
                         }
                     }
                 }
@@ -475,8 +477,9 @@ TENPAK_HOST_DEVICE void gemm_body(const Block& block, const LinearArgs& a) {
                         TENPAK_UNROLL for (u32 s = 0; s < 2; ++s) {
                             lanes.each([&](u32, u32 i) {
                                 codes_to_fp16<kFormat>(codes[i], s, zero[i], fragments[i]);
-                                if constexpr (has_row_scale(kFormat)) return;
-                                TENPAK_UNROLL for (u32 e = 0; e < 4; ++e) fragments[i][e] = half2_mul(fragments[i][e], scale[i][e % 2]);
+                                if constexpr (!has_row_scale(kFormat)) {
+                                    TENPAK_UNROLL for (u32 e = 0; e < 4; ++e) fragments[i][e] = half2_mul(fragments[i][e], scale[i][e % 2]);
+                                }
                             });
                             TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t)
                                 lanes.mma_f16([&](u32 i) { return acc[wi][i][r][t]; }, [&](u32 i) { return fragments[i]; }, [&](u32 i) { return x[i][t].w + s * 2; });

@@ -101,14 +101,12 @@ void pack_scales(const LinearWeight& w, const Order& order, CudaWeight& out) {
         for (std::uint32_t g = 0; g < groups * order.parts; ++g) out.zeros[gpu::scale_place(r, g, stored)] = zeros[std::size_t{r} * groups + g / order.parts];
 }
 
-// A row's codes, and beside them the 2-bit residual, or 16 + the low 4 bits of a kept weight.
+// A row's codes in the packed order, and beside them the 2-bit residual, or 16 + the low 4 bits of a kept weight. Zeros where nothing is.
 struct Row {
     std::vector<std::uint8_t> code, extra;
 };
 void unpack_row(const LinearWeight& w, std::uint32_t row, Row& out) {
     const std::size_t at = std::size_t{row} * w.k;
-    out.code.resize(w.k);
-    out.extra.assign(w.k, 0);
     const bool nibbles = w.format != WeightFormat::kInt8Channel && w.format != WeightFormat::kInt8Group && w.format != WeightFormat::kFp8Channel;
     for (std::size_t c = 0; c < w.k; ++c) out.code[c] = nibbles ? w.codes[(at + c) / 2] >> ((at + c) % 2 * 4) & 15 : w.codes[at + c];
     if (w.format == WeightFormat::kInt4Residual) {
@@ -116,10 +114,18 @@ void unpack_row(const LinearWeight& w, std::uint32_t row, Row& out) {
     } else if (w.format == WeightFormat::kInt4Sparse) {
         std::size_t kept = at / 4;  // exactly a quarter of all rows before
         for (std::size_t c = 0; c < w.k; ++c) {
+            out.extra[c] = 0;
             if ((w.mask[(at + c) / 8] >> ((at + c) % 8) & 1) == 0) continue;
             out.extra[c] = static_cast<std::uint8_t>(16 | (w.low[kept / 2] >> (kept % 2 * 4) & 15));
             ++kept;
         }
+    }
+}
+void in_order(const Row& from, const Order& order, Row& to) {
+    for (std::uint32_t c = 0; c < order.columns; ++c) {
+        if (order.source[c] == TENPAK_CUDA_NO_COLUMN) continue;
+        to.code[c] = from.code[order.source[c]];
+        to.extra[c] = from.extra[order.source[c]];
     }
 }
 
@@ -132,34 +138,25 @@ Places places(const Place& place) {
 }
 
 // One row of a tile row: `to` is its first tile.
-void pack_row(const Row& row, const Order& order, std::uint32_t r, const CudaWeight& w, const Places& codes, std::uint32_t* to, std::uint32_t* low) {
+void pack_row(const Row& row, std::uint32_t r, const CudaWeight& w, const Places& codes, std::uint32_t* to, std::uint32_t* low) {
     static const Places residual = places(gpu::residual_place), masks = places(gpu::mask_place);
     const std::uint32_t words = gpu::words_per_tile(w.shape.format), flip = w.shape.format == TENPAK_CUDA_WEIGHT_INT8_GROUP ? 0x80 : 0;
     std::uint32_t kept = 0;
     for (std::uint32_t kb = 0; kb < w.shape.blocks; ++kb, to += words) {
-        std::array<std::uint8_t, kColumnBlock> extra{};
-        for (std::uint32_t c = 0; c < kColumnBlock; ++c) {
-            const std::uint32_t column = kb * kColumnBlock + c;
-            const std::uint32_t from = column >= order.columns ? TENPAK_CUDA_NO_COLUMN : order.source.empty() ? column : order.source[column];
-            const gpu::CodePlace p = codes[r * kColumnBlock + c];
-            if (from == TENPAK_CUDA_NO_COLUMN) {
-                to[p.word] |= flip << p.shift;  // the activations there are zero
-                continue;
-            }
-            to[p.word] |= (row.code[from] ^ flip) << p.shift;
-            extra[c] = row.extra[from];
-        }
+        const gpu::CodePlace* const place = codes.data() + r * kColumnBlock;
+        const std::uint8_t *const code = row.code.data() + kb * kColumnBlock, *const extra = row.extra.data() + kb * kColumnBlock;
+        for (std::uint32_t c = 0; c < kColumnBlock; ++c) to[place[c].word] |= (code[c] ^ flip) << place[c].shift;
         if (w.shape.format == TENPAK_CUDA_WEIGHT_INT4_RESIDUAL) {
             for (std::uint32_t c = 0; c < kColumnBlock; ++c) to[residual[r * kColumnBlock + c].word] |= std::uint32_t{extra[c]} << residual[r * kColumnBlock + c].shift;
         } else if (w.shape.format == TENPAK_CUDA_WEIGHT_INT4_SPARSE) {
             const gpu::CodePlace start = gpu::start_place(r);
             to[start.word] |= kept << start.shift;
-            std::array<std::uint8_t, kColumnBlock> in_order{};
+            std::array<std::uint8_t, kColumnBlock> sorted{};
             for (std::uint32_t c = 0; c < kColumnBlock; ++c) {
-                in_order[gpu::sparse_bit(c)] = extra[c];
+                sorted[gpu::sparse_bit(c)] = extra[c];
                 to[masks[r * kColumnBlock + c].word] |= static_cast<std::uint32_t>(extra[c] >> 4) << masks[r * kColumnBlock + c].shift;
             }
-            for (const std::uint8_t e : in_order) {
+            for (const std::uint8_t e : sorted) {
                 if (e == 0) continue;
                 low[kept / 8] |= (e & 15u) << (kept % 8 * 4);
                 ++kept;
@@ -176,10 +173,12 @@ void pack_codes(const LinearWeight& w, const Order& order, CudaWeight& out) {
     out.codes.assign(std::size_t{rows} / kRowTile * blocks * words, 0);
     const bool sparse = format == TENPAK_CUDA_WEIGHT_INT4_SPARSE;
     if (sparse) out.low.assign(std::size_t{rows} * blocks * 2 + 2, 0);
-    Row row;
+    const std::size_t columns = std::size_t{blocks} * kColumnBlock;
+    Row row{std::vector<std::uint8_t>(std::max<std::size_t>(columns, w.k)), std::vector<std::uint8_t>(std::max<std::size_t>(columns, w.k))}, ordered = row;
     for (std::uint32_t r = 0; r < w.n; ++r) {
         unpack_row(w, r, row);
-        pack_row(row, order, r % kRowTile, out, places, out.codes.data() + std::size_t{r / kRowTile} * blocks * words, sparse ? out.low.data() + std::size_t{r} * blocks * 2 : nullptr);
+        if (!order.source.empty()) in_order(row, order, ordered);
+        pack_row(order.source.empty() ? row : ordered, r % kRowTile, out, places, out.codes.data() + std::size_t{r / kRowTile} * blocks * words, sparse ? out.low.data() + std::size_t{r} * blocks * 2 : nullptr);
     }
 }
 

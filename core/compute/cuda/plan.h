@@ -5,6 +5,7 @@
 #pragma once
 #include "core/compute/cuda/attention.h"
 #include "core/compute/cuda/commands.h"
+#include "core/compute/cuda/gram.h"
 #include "core/compute/cuda/linear.h"
 #include "core/compute/cuda/rows.h"
 
@@ -109,6 +110,13 @@ class Plan {
                 return 1;
             }
             case TENPAK_CUDA_ATTENTION: return attention(c) ? 1 : 0;
+            case TENPAK_CUDA_GRAM: {
+                if (c.n[0] == 0 || c.n[1] == 0) return 0;
+                GramArgs a{floats(c.in[0]), static_cast<float*>(c.out), static_cast<float*>(const_cast<void*>(c.in[1])), c.n[0], c.n[1], false};
+                a.vector = a.k % 4 == 0 && reinterpret_cast<std::uintptr_t>(a.x) % 16 == 0;
+                l_.gram(a, gram_blocks(a.k));
+                return 1;
+            }
             case TENPAK_CUDA_COPY: l_.copy(reinterpret_cast<const tenpak_cuda_copy_job*>(l_.payload() + c.payload), c.n[0], c.size); return 1;
             default: return 0;
         }

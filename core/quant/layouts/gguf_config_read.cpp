@@ -117,6 +117,8 @@ struct Reader {
             TENPAK_ASSIGN(j["rms_norm_eps"], number("attention.layer_norm_rms_epsilon", 1e-6));
         }
         TENPAK_ASSIGN(j["rope_parameters"], rope(context, factors));
+        // Phi-3's is read beside the scaling.
+        if (j["rope_parameters"].contains("original_max_position_embeddings")) j["original_max_position_embeddings"] = j["rope_parameters"]["original_max_position_embeddings"];
         if (rotated != head_dim) {
             if (f.interleaved) return unsupported("rotating a part of each head cannot be run for this architecture");
             j["rope_parameters"]["partial_rotary_factor"] = static_cast<double>(rotated) / static_cast<double>(head_dim);

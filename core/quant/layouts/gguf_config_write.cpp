@@ -132,7 +132,8 @@ struct Writer {
             out.factors.all = divisors(c.rope.short_frequencies);
             return {};
         }
-        if (type == "yarn" && (!scaling->contains("truncate") || scaling->at("truncate") == true)) {
+        if (type == "yarn") {
+            if (scaling->contains("truncate") && scaling->at("truncate") != true) return unsupported("has YaRN with \"truncate\" only");
             const double original = number("original_max_position_embeddings", c.max_positions), factor = number("factor", c.max_positions / original);
             const double usual = factor <= 1 ? 1 : 0.1 * std::log(factor) + 1;
             if (std::fabs(static_cast<double>(c.rope.attention_factor) / usual - 1) > 1e-5) return unsupported("has YaRN with its usual attention factor only");

@@ -29,11 +29,12 @@ void put_nibbles(const std::byte* q, std::uint8_t* codes) {
     for (unsigned i = 0; i < 32; i += 2) codes[i / 2] = static_cast<std::uint8_t>(code(i) | code(i + 1) << 4);
 }
 
-/// Q4_1's minimum as a zero: m = -zero * d exactly, or nothing.
+/// Q4_1's minimum as a zero: m is -zero * d, rounded to fp16 as export does; or nothing. Minima that a quantizer chose freely
+/// are next to never such products in all blocks of a weight.
 std::optional<std::uint8_t> whole_zero(float d, float m) {
     if (d == 0) return m == 0 ? std::optional<std::uint8_t>(8) : std::nullopt;
     const float zero = std::nearbyint(-m / d);
-    if (!(zero >= 0 && zero <= 15) || -zero * d != m) return std::nullopt;
+    if (!(zero >= 0 && zero <= 15) || fp16_to_float(float_to_fp16(-zero * d)) != m) return std::nullopt;
     return static_cast<std::uint8_t>(zero);
 }
 
@@ -81,7 +82,7 @@ bool unpack_row(GgmlType type, const std::byte* raw, std::size_t row, LinearWeig
             put_nibbles(b + 2, w.codes.data() + (first + g * 32) / 2);
         } else {
             const std::byte* b = raw + g * 20;
-            scale = half_at(b);
+            scale = half_at(b);  // nan fails below
             const auto zero = whole_zero(scale, half_at(b + 2));
             if (!zero) return false;
             w.zeros[row * groups + g] = *zero;
@@ -138,25 +139,28 @@ Result<compute::WeightOverrides> import_gguf(const GgufModel& m, const JobContex
     }
 }
 
-std::vector<std::string> gguf_import_notes(const ModelSource& source) {
+std::vector<std::string> gguf_import_notes(const ModelSource& source, const compute::WeightOverrides& imported) {
     const auto* m = dynamic_cast<const GgufModel*>(&source);
     std::vector<std::string> notes;
     if (m == nullptr) return notes;
     const auto names = linear_names(source);
     if (!names.ok()) return notes;
     std::map<std::string, std::size_t> dense;
-    std::size_t six = 0;
+    std::size_t six = 0, minima = 0;
     for (const std::string& name : *names) {
         const TensorInfo* info = m->find(name);
         if (info == nullptr) continue;
         const GgmlType type = m->stored_tensor(*info).type;
-        if (type == GgmlType::kQ6_K) ++six;
-        if (ggml_type_info(type).weights > 1 && group_of(type) == 0) ++dense[ggml_type_info(type).name];
+        const bool packed = imported.linears.contains(name);
+        if (packed && type == GgmlType::kQ6_K) ++six;
+        if (packed && type == GgmlType::kQ4_1) ++minima;
+        if (!packed && ggml_type_info(type).weights > 1) ++dense[ggml_type_info(type).name];
     }
     for (const auto& [type, count] : dense) {
         notes.push_back(std::to_string(count) + " weights in " + type + " run as fp32 here: quality is the file's own, speed and memory are not");
     }
     if (six > 0) notes.push_back(std::to_string(six) + " weights in Q6_K run as 8-bit groups of 16 here: quality is the file's own, speed and memory are not");
+    if (minima > 0) notes.push_back(std::to_string(minima) + " weights in Q4_1 run with whole zeros, of which the file has the products with the scales rounded to fp16: less than 1 % of a step");
     for (const TensorInfo& t : m->tensors()) {
         const GgufTensor& stored = m->stored_tensor(t);
         if (stored.name != "token_embd.weight" || ggml_type_info(stored.type).weights == 1) continue;

@@ -9,9 +9,27 @@
 
 #include "core/compute/buffer.h"
 #include "core/compute/cpu/cpu_backend.h"
-#include "tests/core/compute/cuda_weights.h"
+#include "tests/core/compute/weights.h"
 
 namespace tenpak::test {
+
+inline constexpr compute::WeightFormat kQuantizedFormats[] = {
+    compute::WeightFormat::kInt8Channel, compute::WeightFormat::kInt8Group, compute::WeightFormat::kInt4Group, compute::WeightFormat::kInt4Residual,
+    compute::WeightFormat::kInt4Sparse,  compute::WeightFormat::kNf4Group,  compute::WeightFormat::kFp8Channel};
+
+/// Whether rows and groups of these sizes exist in the format (LinearWeight::validate).
+inline bool has_shape(compute::WeightFormat f, std::uint32_t k, std::uint32_t group) {
+    using compute::WeightFormat;
+    if (f == WeightFormat::kInt4Residual) return k % 4 == 0;
+    if (f == WeightFormat::kInt4Sparse) return (group == 0 ? k : group) % 8 == 0;
+    return (f != WeightFormat::kInt4Group && f != WeightFormat::kNf4Group) || k % 2 == 0;
+}
+/// The kept weights of a sparse weight all at the beginning of their group.
+inline void keep_first(compute::LinearWeight& w) {
+    w.mask.assign(w.mask.size(), 0);
+    for (std::size_t i = 0; i < w.mask.size() * 8; ++i)
+        if (i % w.group < w.group / 4) w.mask[i / 8] = static_cast<std::uint8_t>(w.mask[i / 8] | 1 << (i % 8));
+}
 
 struct CaseResult {
     std::string name;
@@ -65,14 +83,18 @@ inline std::vector<compute::LinearWeight> special_weights() {
     std::vector<compute::LinearWeight> all;
     for (const WeightFormat f : {WeightFormat::kInt4Group, WeightFormat::kInt8Group, WeightFormat::kInt4Residual, WeightFormat::kNf4Group}) {
         for (const std::uint32_t group : {32u, 24u, 96u, 64u}) {
-            compute::LinearWeight w = any_weight(f, 45, group * 6, group, group, true);
+            compute::LinearWeight w = random_weight(f, 45, group * 6, group, group, true);
             shuffle_groups(w, group + 1);
             all.push_back(std::move(w));
         }
     }
+    for (const std::uint32_t group : {64u, 256u}) {
+        all.push_back(random_weight(WeightFormat::kInt4Sparse, 45, 768, group, group));
+        keep_first(all.back());
+    }
     for (const float threshold : {6.0f, 0.5f, 1e30f}) {
         for (const std::uint32_t k : {64u, 70u, 1100u}) {
-            compute::LinearWeight w = any_weight(WeightFormat::kInt8Channel, 70, k, 0, k, k == 70);
+            compute::LinearWeight w = random_weight(WeightFormat::kInt8Channel, 70, k, 0, k, k == 70);
             w.outlier_threshold = threshold;
             all.push_back(std::move(w));
         }
@@ -86,7 +108,7 @@ class BackendCases {
     std::vector<CaseResult> results;
 
     void linear(compute::WeightFormat format, std::uint32_t n, std::uint32_t k, std::uint32_t group, std::uint32_t tokens, bool symmetric = false) {
-        compute::LinearWeight w = any_weight(format, n, k, group, n + k + tokens, n % 2 == 1);
+        compute::LinearWeight w = random_weight(format, n, k, group, n + k + tokens, n % 2 == 1);
         if (symmetric && !w.zeros.empty()) {
             w.symmetric = true;
             for (auto& z : w.zeros) z = format == compute::WeightFormat::kInt4Residual ? 32 : 8;
@@ -116,7 +138,7 @@ class BackendCases {
         for (std::size_t i = std::size_t{tokens} * n; i < y.size(); ++i)
             if (y[i] != -77.0f) r.problem = "written behind the end";
         y.resize(std::size_t{tokens} * n);
-        const auto want = defined_product(w, x, tokens);
+        const auto want = reference_linear(w, x, tokens);
         // Each token by itself, or the largest hides the others.
         for (std::uint32_t t = 0; t < tokens; ++t) {
             const auto at = static_cast<std::ptrdiff_t>(std::size_t{t} * n), end = at + static_cast<std::ptrdiff_t>(n);
@@ -187,6 +209,35 @@ class BackendCases {
                 b.rope(p[0], positions, {3, 64, rotary, 220, 1.25f}, p[1]);
             });
         }
+    }
+
+    /// Two calls that add up, against double precision; the matrix must be symmetric to the bit.
+    void gram(std::uint32_t k, std::uint32_t tokens) {
+        CaseResult r{"Gram matrix of " + std::to_string(k) + ", " + std::to_string(tokens) + " tokens", 0, 2e-6, {}};
+        const auto x = random_floats(std::size_t{tokens} * k, k + tokens);
+        const std::uint32_t first = tokens / 3;  // the second call's rows begin at any address
+        OnDevice dx(b_, x), dh(b_, std::vector<float>(std::size_t{k} * k + 16)), sums(b_, std::vector<float>(k, 1.0f));
+        for (const auto& [from, many] : {std::pair(0u, first), std::pair(first, tokens - first)}) {
+            if (const Status s = b_.gram(dx.data() + std::size_t{from} * k, many, k, dh.data(), sums.data()); !s.ok()) r.problem = s.error().text();
+        }
+        std::vector<double> want(std::size_t{k} * k), want_sums(k, 1.0);
+        for (std::size_t t = 0; t < tokens; ++t) {
+            for (std::size_t i = 0; i < k; ++i) {
+                want_sums[i] += std::fabs(double{x[t * k + i]});
+                for (std::size_t j = 0; j < k; ++j) want[i * k + j] += double{x[t * k + i]} * double{x[t * k + j]};
+            }
+        }
+        auto h = dh.get();
+        for (std::size_t i = want.size(); i < h.size(); ++i)
+            if (h[i] != 0) r.problem = "written behind the end";
+        h.resize(want.size());
+        for (std::size_t i = 0; i < k; ++i)
+            for (std::size_t j = 0; j < i; ++j)
+                if (h[i * k + j] != h[j * k + i]) r.problem = "not symmetric";
+        const double e = std::max(relative_error(h, want), relative_error(sums.get(), want_sums));
+        r.error = std::isfinite(e) ? e : 1e30;
+        if (!dh.status().ok()) r.problem = dh.status().error().text();
+        results.push_back(r);
     }
 
     struct Attention {

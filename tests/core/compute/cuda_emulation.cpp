@@ -106,6 +106,9 @@ struct Launcher {
     void expand(const LinearArgs& a, u32* to, u32 x, u32 y) {
         grid(x, y, 1, 256, 0, [&](const HostBlock& b) { expand_body(b, a, to); });
     }
+    void gram(const GramArgs& a, u32 x) {
+        grid(x, 1, 1, kGramThreads, kGramSharedBytes, [&](const HostBlock& b) { gram_body(b, a); });
+    }
     void outliers(const LinearArgs& a, u32 part, u32 x, u32 y) {
         grid(x, y, 1, kOutlierRows, 0, [&](const HostBlock& b) { outlier_body(b, a, part); });
     }

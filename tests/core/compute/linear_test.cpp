@@ -76,7 +76,7 @@ TEST(Linear, EveryNumberOfTokens) {
                 for (std::uint32_t t = 1; t <= kTokens; ++t) {
                     std::vector<float> y(std::size_t{t} * w.n + 4, -77.0f);
                     backend->linear(**packed, x.data(), t, y.data());
-                    const bool rounded = activations == Activations::kNative && f != WeightFormat::kInt8Channel && f != WeightFormat::kFp8Channel && f != WeightFormat::kNf4Group && (t > 1 || f != WeightFormat::kBF16);
+                    const bool rounded = activations == Activations::kNative && f != WeightFormat::kInt8Channel && f != WeightFormat::kFp8Channel && (t > 1 || f != WeightFormat::kBF16);
                     EXPECT_LT(relative_error(y, std::vector<double>(want.begin(), want.begin() + std::ptrdiff_t{t} * w.n)), rounded ? 1e-2 : tolerance(f, level))
                         << level << " " << (*packed)->kernel() << " tokens " << t;
                     for (std::size_t i = std::size_t{t} * w.n; i < y.size(); ++i) ASSERT_EQ(y[i], -77.0f) << "written behind the end";
@@ -130,20 +130,30 @@ TEST(Linear, EightBitActivationsRoundHalfToEvenPerTokenAndGroup) {
     for (const auto& [level, features] : cpu_levels()) {
         if (!features.avx512_vnni) continue;
         auto backend = make_cpu_backend(CpuOptions{2, Activations::kNative}, features);
-        const LinearWeight w = random_weight(WeightFormat::kInt4Group, 50, 192, 32, 9);
-        const auto packed = backend->make_linear(w);
-        ASSERT_TRUE(packed.ok());
-        auto x = random_floats(std::size_t{14} * w.k, 6);
-        std::fill(x.begin() + 32, x.begin() + 64, 0.0f);  // a group of zeros
-        std::vector<float> y(std::size_t{14} * w.n);
-        backend->linear(**packed, x.data(), 14, y.data());
-        auto rounded = x;
-        for (std::size_t g = 0; g < x.size() / 32; ++g) {
-            float top = 0;
-            for (std::size_t c = 0; c < 32; ++c) top = std::max(top, std::fabs(x[g * 32 + c]));
-            for (std::size_t c = 0; c < 32; ++c) rounded[g * 32 + c] = top > 0 ? std::nearbyint(x[g * 32 + c] * (127.0f / top)) * (top / 127.0f) : 0.0f;
+        for (const WeightFormat f : {WeightFormat::kInt4Group, WeightFormat::kInt4Residual, WeightFormat::kInt4Sparse, WeightFormat::kNf4Group}) {
+            for (const bool nested : {false, true}) {
+                if (nested && f != WeightFormat::kNf4Group) continue;
+                LinearWeight w = random_weight(f, 50, 1536, 32, 9, true);
+                if (nested) nest_scales(w, 2);
+                const auto packed = backend->make_linear(w);
+                ASSERT_TRUE(packed.ok());
+                EXPECT_NE(std::string((*packed)->kernel()).find("8-bit activations"), std::string::npos) << (*packed)->kernel();
+                for (const std::uint32_t t : {1u, 2u, 5u, 12u, 30u}) {
+                    auto x = random_floats(std::size_t{t} * w.k, 6);
+                    std::fill(x.begin() + 32, x.begin() + 64, 0.0f);  // a group of zeros
+                    std::vector<float> y(std::size_t{t} * w.n);
+                    backend->linear(**packed, x.data(), t, y.data());
+                    auto rounded = x;
+                    for (std::size_t g = 0; g < x.size() / 32; ++g) {
+                        float top = 0;
+                        for (std::size_t c = 0; c < 32; ++c) top = std::max(top, std::fabs(x[g * 32 + c]));
+                        for (std::size_t c = 0; c < 32; ++c) rounded[g * 32 + c] = top > 0 ? std::nearbyint(x[g * 32 + c] * (127.0f / top)) * (top / 127.0f) : 0.0f;
+                    }
+                    // nf4's values are rounded to 16 bits: 1/65534 at most, where values are 0.4 on the average.
+                    EXPECT_LT(relative_error(y, reference_linear(w, rounded, t)), f == WeightFormat::kNf4Group ? 4e-5 : 1e-6) << level << " " << (*packed)->kernel() << " tokens " << t;
+                }
+            }
         }
-        EXPECT_LT(relative_error(y, reference_linear(w, rounded, 14)), 1e-6) << level;
     }
 }
 
