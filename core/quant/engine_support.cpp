@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
+#include <tuple>
 
 #include "core/model/layout.h"
+#include "core/quant/layouts/compressed_tensors_config.h"
 #include "core/quant/layouts/gguf_export.h"
 #include "core/quant/layouts/int8_form.h"
 #include "core/quant/layouts/integer_groups.h"
@@ -29,16 +32,21 @@ struct Module {
     bool aligned() const { return n % 64 == 0 && k % 128 == 0; }  ///< what Marlin's tiles want
 };
 
-std::uint32_t exported_group(const LinearForm& f, Layout layout, std::uint32_t common) {
+std::uint32_t exported_group(const LinearForm& f, Layout layout, std::uint32_t common, std::uint32_t zeros_group) {
     if (layout == Layout::kAutoAwq || layout == Layout::kGptq || layout == Layout::kGptqV2) return common;
+    if (zeros_group != 0 && f.format == WeightFormat::kInt4Group && !f.symmetric) return zeros_group;
     if (f.group == 256) return 128;
     return f.group == f.k && f.group != 128 && f.group != 64 && f.group != 32 ? 0 : f.group;
 }
 
 std::vector<Module> modules_of(const std::vector<LinearForm>& forms, Layout layout) {
     std::vector<std::pair<std::uint32_t, std::uint32_t>> groups;
-    for (const LinearForm& f : forms) groups.emplace_back(f.group, f.k);
-    const std::uint32_t common = common_group(groups).value_or(0);
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> zeros;
+    for (const LinearForm& f : forms) {
+        groups.emplace_back(f.group, f.k);
+        if (f.format == WeightFormat::kInt4Group && !f.symmetric) zeros.emplace_back(f.group, f.k);
+    }
+    const std::uint32_t common = common_group(groups).value_or(0), zeros_group = shared_zeros_group(zeros);
     std::map<std::uint32_t, Module> fused;
     for (const LinearForm& f : forms) {
         Module m;
@@ -51,7 +59,7 @@ std::vector<Module> modules_of(const std::vector<LinearForm>& forms, Layout layo
             m.integer = f.format != WeightFormat::kNf4Group && f.format != WeightFormat::kFp8Channel;
             m.symmetric = f.format != WeightFormat::kInt4Group || f.symmetric;
             m.group_index = f.group_index;
-            m.group = m.activations ? 0 : exported_group(f, layout, common);
+            m.group = m.activations ? 0 : exported_group(f, layout, common, zeros_group);
         }
         const auto [it, fresh] = fused.try_emplace(f.fused, m);
         if (fresh) continue;
@@ -182,8 +190,19 @@ EngineVerdict combine(Engine engine, const std::vector<Module>& modules, Layout 
     const auto once = [](std::vector<std::string>& list, const std::string& s) {
         if (std::find(list.begin(), list.end(), s) == list.end()) list.push_back(s);
     };
+    std::set<std::tuple<unsigned, std::uint32_t, bool, bool>> schemes;
+    bool zeros = false;
     for (const Module& m : modules) {
-        const Fate f = module_fate(engine, m, layout);
+        if (m.bits == 16) continue;
+        schemes.emplace(m.bits, m.group, m.symmetric, m.activations);
+        zeros = zeros || !m.symmetric;
+    }
+    const bool several_with_zeros = zeros && schemes.size() > 1;
+    for (const Module& m : modules) {
+        Fate f = module_fate(engine, m, layout);
+        if (engine == Engine::kTransformers && layout == Layout::kCompressedTensors && several_with_zeros) {
+            f = no("its CompressedTensorsConfig(dequantize=True), which zero points need, knows one scheme for all modules");
+        }
         v.loads = std::min(v.loads, f.loads);
         if (!f.kernel.empty()) once(kernels, f.kernel);
         if (f.why.empty()) continue;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/quant/layouts/compressed_tensors_config.h"
 
+#include <algorithm>
 #include <set>
 
 #include "core/quant/layouts/int8_form.h"
+#include "core/quant/layouts/integer_groups.h"
 #include "core/tensor/model_source.h"
 
 namespace tenpak::quant {
@@ -77,7 +79,12 @@ Json targets_of(const CompressedScheme& s, const std::map<std::string, Compresse
 
 }  // namespace
 
-CompressedScheme compressed_scheme(const compute::LinearWeight& w) {
+std::uint32_t shared_zeros_group(std::span<const std::pair<std::uint32_t, std::uint32_t>> groups) {
+    const bool several = std::any_of(groups.begin(), groups.end(), [&](const auto& g) { return g.first != groups.front().first; });
+    return several ? common_group(groups).value_or(0) : 0;
+}
+
+CompressedScheme compressed_scheme(const compute::LinearWeight& w, std::uint32_t zeros_group) {
     CompressedScheme s;
     s.floating = w.format == WeightFormat::kFp8Channel;
     s.activations = s.floating || w.format == WeightFormat::kInt8Channel;
@@ -86,7 +93,9 @@ CompressedScheme compressed_scheme(const compute::LinearWeight& w) {
     const std::uint32_t group = group_of(w);
     if (s.activations) return s;
     const bool usual = group == 128 || group == 64 || group == 32;
-    if (group == 256) {
+    if (!s.symmetric && zeros_group != 0) {
+        s.group = zeros_group;
+    } else if (group == 256) {
         s.group = 128;
     } else if (group != w.k || usual) {
         s.group = group;  // widths that no group divides have one group a row: "channel" is what serving kernels call that

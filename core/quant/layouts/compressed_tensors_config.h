@@ -2,7 +2,9 @@
 // quantization_config of a compressed-tensors directory (optimizer.md 4.3 to 4.5).
 #pragma once
 #include <map>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/json.h"
@@ -24,7 +26,13 @@ struct CompressedScheme {
 };
 /// What a weight is written as: its own scheme, but for groups of 256 (as 128), widths that no group divides (as channel), and
 /// formats that only INT8 groups hold.
-CompressedScheme compressed_scheme(const compute::LinearWeight& w);
+/// `zeros_group`: shared_zeros_group().
+CompressedScheme compressed_scheme(const compute::LinearWeight& w, std::uint32_t zeros_group = 0);
+
+/// Weights with zero points and groups of several sizes are written with one size, each larger group as whole ones with the same
+/// scale: transformers 5 dequantizes them at load by one scheme for all modules. 0: their sizes are the same, or none fits all.
+/// `groups`: (columns of a group, columns of a row) of the 4-bit weights with zero points.
+std::uint32_t shared_zeros_group(std::span<const std::pair<std::uint32_t, std::uint32_t>> groups);
 
 /// One config group a scheme. A single one targets "Linear"; several are matched by module name, never by class: vLLM tries the
 /// class of a fused module before the names of its parts.

@@ -45,12 +45,20 @@ void plan_packed(const std::string& module, const LinearWeight& w, const Compres
     }
 }
 
-Status plan_linear(const std::string& module, const LinearWeight& w, DType half, Plan& plan) {
+std::uint32_t zeros_group(const QuantizedModel& model) {
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> groups;
+    for (const auto& [name, w] : model.weights.linears) {
+        if (w.format == WeightFormat::kInt4Group && !w.symmetric) groups.emplace_back(group_of(w), w.k);
+    }
+    return shared_zeros_group(groups);
+}
+
+Status plan_linear(const std::string& module, const LinearWeight& w, std::uint32_t shared, DType half, Plan& plan) {
     if (!has_form(w)) {
         const std::string what = w.outlier_threshold > 0 ? "LLM.int8's outlier columns" : std::string(weight_format_name(w.format)) + " weights";
         return make_error(ErrorCode::kUnsupported, "compressed-tensors cannot hold " + what + " as quantized", module + ".weight", "--layout bitsandbytes holds them");
     }
-    const CompressedScheme s = compressed_scheme(w);
+    const CompressedScheme s = compressed_scheme(w, shared);
     if (!s.activations) {
         plan_packed(module, w, s, half, plan);
         return {};
@@ -67,10 +75,11 @@ Status export_compressed_tensors(const ModelSource& source, const std::vector<st
                                  const fs::path& out, const JobContext& ctx) {
     LayoutWriter writer;
     writer.name = "compressed-tensors";
-    writer.linear = plan_linear;
+    const std::uint32_t shared = zeros_group(model);
+    writer.linear = [shared](const std::string& module, const LinearWeight& w, DType half, Plan& plan) { return plan_linear(module, w, shared, half, plan); };
     std::map<std::string, CompressedScheme> modules;
     for (const auto& [name, w] : model.weights.linears) {
-        if (!is_dense(w.format)) modules.emplace(module_of(name), compressed_scheme(w));
+        if (!is_dense(w.format)) modules.emplace(module_of(name), compressed_scheme(w, shared));
     }
     // The head stays in 16 bit; serving engines know it by its module's name.
     std::vector<std::string> ignore = {head_module(source)};
@@ -88,6 +97,9 @@ std::vector<std::string> compressed_tensors_notes(const QuantizedModel& model) {
         indexed |= !w.group_index.empty();
     }
     if (indexed) notes.emplace_back("compressed-tensors 0.20 has removed weights with a group index (actorder \"group\"): older releases load this, and --layout gptq is loaded by all");
+    if (const std::uint32_t shared = zeros_group(model); shared != 0) {
+        notes.push_back("all groups with zero points are written as groups of " + std::to_string(shared) + ", larger ones in parts with the same scale: equal values, and transformers dequantizes one group size only");
+    }
     if (wide) notes.emplace_back("groups of 256 are written as two of 128 with the same scale: equal values, 0.08 bits a weight more, fast kernels everywhere");
     if (std::string note = int8_form_note(model); !note.empty()) notes.push_back(std::move(note));
     if (zeros) {

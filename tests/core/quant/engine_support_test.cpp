@@ -125,6 +125,11 @@ TEST_F(EngineSupport, FusedModulesMustAgree) {
     swap("model.layers.0.self_attn.q_proj.weight");
     swap("model.layers.0.self_attn.k_proj.weight");
     EXPECT_EQ(of(E::kVllm).loads, Loads::kYes);
+    // Zero points beside another scheme: transformers dequantizes by one scheme for all.
+    const QuantizedModel zeros = test::any_candidate(*source, *find_candidate("rtn_g128"));
+    m.weights.linears["model.layers.0.self_attn.o_proj.weight"] = zeros.weights.linears.at("model.layers.0.self_attn.o_proj.weight");
+    EXPECT_EQ(of(E::kTransformers).loads, Loads::kNo);
+    EXPECT_EQ(of(E::kVllm).loads, Loads::kYes);
 }
 
 TEST_F(EngineSupport, TextAndJsonSayTheSame) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/base/json.h"
@@ -120,7 +121,13 @@ TEST(Export, RoundTripsEveryScheme) {
         const auto back = import_quantized(**exported, {});
         ASSERT_TRUE(back.ok()) << back.error().text();
         ASSERT_EQ(back->linears.size(), 14u);
-        for (const auto& [tensor, w] : m.weights.linears) expect_same(back->linears.at(tensor), w, tensor);
+        for (const auto& [tensor, w] : m.weights.linears) {
+            if (c.bits == 4 && !c.symmetric) {  // ZeroPointsShareOneGroupSize
+                EXPECT_EQ(back->linears.at(tensor).dequantize(), w.dequantize()) << tensor;
+            } else {
+                expect_same(back->linears.at(tensor), w, tensor);
+            }
+        }
         // Everything else is there, bit for bit; the dense weights of quantized linears are not.
         for (const TensorInfo& t : (*source)->tensors()) {
             const TensorInfo* e = (*exported)->find(t.name);
@@ -143,7 +150,7 @@ TEST(Export, EachGroupSizeGetsItsConfigGroup) {
     // 160 = 5 * 32, hidden 64: down_proj has groups of 32, the rest 64.
     const auto source = ModelDirectory::open(test::TinyModel().write(dir, "m"));
     ASSERT_TRUE(source.ok());
-    ASSERT_TRUE(export_compressed_tensors(**source, {}, quantized(**source, *find_candidate("rtn_g128")), dir / "out", {}).ok());
+    ASSERT_TRUE(export_compressed_tensors(**source, {}, quantized(**source, *find_candidate("gptq_g128_sym")), dir / "out", {}).ok());
     const Json groups = config_of(dir / "out")["quantization_config"]["config_groups"];
     ASSERT_EQ(groups.size(), 2u);
     std::map<std::string, int> sizes;
@@ -156,6 +163,23 @@ TEST(Export, EachGroupSizeGetsItsConfigGroup) {
     }
     EXPECT_EQ(sizes.size(), 7u);
     EXPECT_EQ(sizes["re:.*\\.self_attn\\.q_proj$"], 64);
+}
+
+// With zero points, transformers dequantizes at load, by the first config group for all modules: one size for all.
+TEST(Export, ZeroPointsShareOneGroupSize) {
+    const test::TempDir dir;
+    const auto source = ModelDirectory::open(test::TinyModel().write(dir, "m"));
+    const QuantizedModel m = quantized(**source, *find_candidate("rtn_g128"));
+    ASSERT_TRUE(export_compressed_tensors(**source, {}, m, dir / "out", {}).ok());
+    const Json groups = config_of(dir / "out")["quantization_config"]["config_groups"];
+    ASSERT_EQ(groups.size(), 1u);
+    EXPECT_EQ(groups["group_0"]["targets"], Json({"Linear"}));
+    EXPECT_EQ(groups["group_0"]["weights"]["group_size"], 32);
+    const auto back = import_quantized(**ModelDirectory::open(dir / "out"), {});
+    ASSERT_TRUE(back.ok()) << back.error().text();
+    for (const auto& [name, w] : m.weights.linears) EXPECT_EQ(back->linears.at(name).dequantize(), w.dequantize()) << name;
+    const auto notes = compressed_tensors_notes(m);
+    EXPECT_TRUE(std::any_of(notes.begin(), notes.end(), [](const std::string& n) { return n.find("groups of 32") != n.npos; }));
 }
 
 TEST(Export, Group256IsWrittenAs128WithTheSameValues) {
