@@ -83,7 +83,7 @@ Result<Choice> choose(const ModelSource& source, const Options& o) {
     Choice c;
     TENPAK_ASSIGN(c.candidate, quant::find_candidate(o.candidate));
     if (!c.candidate.lossy() && o.layout != quant::layout_name(quant::Layout::kGguf)) {
-        return make_error(ErrorCode::kInvalidArgument, "candidate fp16 is the model itself: there is nothing to quantize", {}, "Name another candidate, or write the model for llama.cpp with --layout gguf");
+        return make_error(ErrorCode::kInvalidArgument, "candidate fp16 is the model itself: there is nothing to quantize", {}, "Name another candidate, or write it for llama.cpp with --layout gguf");
     }
     TENPAK_ASSIGN(const model::ModelConfig config, model::read_config(source));
     if (o.layout.empty()) {

@@ -69,10 +69,11 @@ std::vector<Module> modules_of(const std::vector<LinearForm>& forms, Layout layo
 struct Fate {
     Loads loads = Loads::kYes;
     std::string kernel, why;
+    bool shape = false;  ///< the reason is the module's shape
 };
-Fate no(std::string why) { return {Loads::kNo, {}, std::move(why)}; }
-Fate if_only(std::string kernel, std::string why) { return {Loads::kConditionally, std::move(kernel), std::move(why)}; }
-Fate yes(std::string kernel) { return {Loads::kYes, std::move(kernel), {}}; }
+Fate no(std::string why, bool shape = false) { return {Loads::kNo, {}, std::move(why), shape}; }
+Fate if_only(std::string kernel, std::string why, bool shape = false) { return {Loads::kConditionally, std::move(kernel), std::move(why), shape}; }
+Fate yes(std::string kernel) { return {Loads::kYes, std::move(kernel), {}, false}; }
 
 bool marlin_group(std::uint32_t g) { return g == 0 || g == 32 || g == 64 || g == 128; }
 std::string shape_of(const Module& m) { return "N = " + std::to_string(m.n) + ", K = " + std::to_string(m.k); }
@@ -88,7 +89,7 @@ Fate vllm_groups(const Module& m, Layout layout) {
     }
     if (marlin_group(m.group)) {
         if (m.aligned()) return m.group_index ? if_only(marlin, "slower than without a group index (desc_act)") : yes(marlin);
-        if (m.group_index) return no(kTiles + ", and does not pad weights with a group index: " + shape_of(m));
+        if (m.group_index) return if_only("Exllama", "with --dtype float16: " + kTiles + ", and does not pad weights with a group index", true);
         std::string older = ": releases before 2026 do not pad, and ";
         if (awq) {
             older += "take the older AWQ kernel with --dtype float16";
@@ -97,7 +98,7 @@ Fate vllm_groups(const Module& m, Layout layout) {
         } else {
             older += "find no kernel";
         }
-        return if_only(marlin + ", padded", kTiles + " (" + shape_of(m) + ")" + older);
+        return if_only(marlin + ", padded", kTiles + older, true);
     }
     if (awq) return m.group % 32 == 0 ? if_only("older AWQ kernel", "with --dtype float16; slow") : no("its AWQ kernels have no " + group_text(m.group));
     if (gptq) return no("its GPTQ loader wants groups of 32, 64 or 128, not " + group_text(m.group));
@@ -109,10 +110,10 @@ Fate sglang_groups(const Module& m, Layout layout) {
     const bool awq = layout == Layout::kAutoAwq, gptq = layout == Layout::kGptq || layout == Layout::kGptqV2;
     if (gptq && !m.symmetric) return if_only("GPTQ", "GPTQ with zero points has no Marlin kernel: --quantization gptq --dtype float16");
     if (marlin_group(m.group) && m.aligned()) return m.group_index ? if_only("Marlin", "slower than without a group index (desc_act)") : yes("Marlin");
-    if (awq && m.group % 32 == 0) return if_only("AWQ", "with --quantization awq --dtype float16, its older kernel: " + kTiles + " (" + shape_of(m) + ")");
-    if (gptq && m.group % 32 == 0) return if_only("GPTQ", "with --quantization gptq --dtype float16, its older kernel: " + kTiles + " (" + shape_of(m) + ")");
+    if (awq && m.group % 32 == 0) return if_only("AWQ", "with --quantization awq --dtype float16, its older kernel: " + kTiles, true);
+    if (gptq && m.group % 32 == 0) return if_only("GPTQ", "with --quantization gptq --dtype float16, its older kernel: " + kTiles, true);
     if (!marlin_group(m.group)) return no("its Marlin kernels want groups of 32, 64 or 128, not " + group_text(m.group));
-    return no(kTiles + ": " + shape_of(m));
+    return no(kTiles, true);
 }
 
 Fate tgi_groups(const Module& m, Layout layout) {
@@ -120,8 +121,8 @@ Fate tgi_groups(const Module& m, Layout layout) {
     if (layout == Layout::kGptqV2) return no("TGI reads checkpoint_format \"gptq\" only");
     if (marlin_group(m.group) && m.aligned() && (m.symmetric || !gptq)) return yes("GPTQ-Marlin");
     if (gptq && m.group != 0) return if_only("Exllama", "slower than Marlin, which wants symmetric groups of 32, 64 or 128, N in multiples of 64 and K of 128; float16");
-    if (layout == Layout::kAutoAwq && m.group != 0) return if_only("AWQ", "its older kernel, float16: " + kTiles + " (" + shape_of(m) + ")");
-    return no(kTiles + " and groups of 32, 64 or 128: " + shape_of(m) + ", " + group_text(m.group));
+    if (layout == Layout::kAutoAwq && m.group != 0) return if_only("AWQ", "its older kernel, float16: " + kTiles, true);
+    return no(kTiles + " and groups of 32, 64 or 128, not " + group_text(m.group), true);
 }
 
 Fate transformers_groups(const Module& m, Layout layout) {
@@ -145,14 +146,14 @@ Fate module_fate(Engine engine, const Module& m, Layout layout) {
         return if_only(kernel, engine == Engine::kVllm ? "with bitsandbytes 0.46.1 or newer installed" : "with bitsandbytes installed");
     }
     if (m.activations && m.integer) {  // compressed-tensors int-quantized
-        if (!gpu) return if_only("dequantized at load", "with compressed-tensors installed: activations are not rounded as served");
+        if (!gpu) return if_only("dequantized at load", "with compressed-tensors installed; slow, activations are rounded in floating point");
         return m.n % 16 == 0 && m.k % 16 == 0 ? if_only("CUTLASS int8", "on GPUs from sm75 to sm90; newer ones have no int8 kernel there: take fp8")
-                                              : no("its int8 kernels want N and K in multiples of 16: " + shape_of(m));
+                                              : no("its int8 kernels want N and K in multiples of 16", true);
     }
     if (m.activations) {
-        if (!gpu) return if_only("dequantized at load", "with compressed-tensors installed: activations are not rounded as served");
+        if (!gpu) return if_only("dequantized at load", "with compressed-tensors installed; slow, activations are rounded in floating point");
         return m.n % 16 == 0 && m.k % 16 == 0 ? if_only("CUTLASS FP8", "on GPUs from sm89 (Ada, Hopper) on; older ones from sm80 take Marlin with FP8 weights and 16-bit activations")
-                                              : no("its FP8 kernels want N and K in multiples of 16: " + shape_of(m));
+                                              : no("its FP8 kernels want N and K in multiples of 16", true);
     }
     switch (engine) {
         case Engine::kVllm: return vllm_groups(m, layout);
@@ -162,24 +163,37 @@ Fate module_fate(Engine engine, const Module& m, Layout layout) {
     }
 }
 
-// Kernels and reasons over all modules: the worst verdict counts, and says how many modules it is of.
+// Kernels and reasons over all modules: the worst verdict counts, and says of how many modules and shapes it is.
 EngineVerdict combine(Engine engine, const std::vector<Module>& modules, Layout layout) {
+    struct Reason {
+        std::size_t modules = 0;
+        std::vector<std::string> shapes;
+    };
     EngineVerdict v;
     v.engine = engine;
-    std::map<std::string, std::size_t> reasons[3];  // of each Loads
+    std::map<std::string, Reason> reasons[3];  // of each Loads
     std::vector<std::string> kernels;
+    const auto once = [](std::vector<std::string>& list, const std::string& s) {
+        if (std::find(list.begin(), list.end(), s) == list.end()) list.push_back(s);
+    };
     for (const Module& m : modules) {
-        Fate f = module_fate(engine, m, layout);
+        const Fate f = module_fate(engine, m, layout);
         v.loads = std::min(v.loads, f.loads);
-        if (!f.why.empty()) ++reasons[static_cast<int>(f.loads)][f.why];
-        if (!f.kernel.empty() && std::find(kernels.begin(), kernels.end(), f.kernel) == kernels.end()) kernels.push_back(f.kernel);
+        if (!f.kernel.empty()) once(kernels, f.kernel);
+        if (f.why.empty()) continue;
+        Reason& r = reasons[static_cast<int>(f.loads)][f.why];
+        ++r.modules;
+        if (f.shape) once(r.shapes, shape_of(m));
     }
     if (v.loads != Loads::kNo) {
         for (const std::string& k : kernels) v.kernel += (v.kernel.empty() ? "" : ", ") + k;
     }
-    for (const auto& [why, count] : reasons[static_cast<int>(v.loads)]) {
+    for (const auto& [why, r] : reasons[static_cast<int>(v.loads)]) {
         v.why += (v.why.empty() ? "" : "; ") + why;
-        if (count < modules.size()) v.why += " (" + std::to_string(count) + " of " + std::to_string(modules.size()) + " modules)";
+        std::string where;
+        if (r.modules < modules.size()) where = std::to_string(r.modules) + " of " + std::to_string(modules.size()) + " modules";
+        if (!r.shapes.empty()) where += (where.empty() ? "" : ", ") + std::string("such as ") + r.shapes.front();
+        if (!where.empty()) v.why += " (" + where + ")";
     }
     return v;
 }

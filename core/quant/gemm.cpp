@@ -77,6 +77,15 @@ void GemmAdd(const float* a, std::size_t a_row, std::size_t a_step, const float*
     }
 }
 
+void SubtractScaled(const float* HWY_RESTRICT x, float factor, std::size_t count, float* HWY_RESTRICT y) {
+    const D d;
+    const std::size_t lanes = hn::Lanes(d);
+    const auto f = hn::Set(d, factor);
+    std::size_t i = 0;
+    for (; i + lanes <= count; i += lanes) hn::StoreU(hn::NegMulAdd(f, hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, y + i);
+    for (; i < count; ++i) y[i] = hn::GetLane(hn::NegMulAdd(f, hn::Set(d, x[i]), hn::Set(d, y[i])));
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace tenpak::quant
 HWY_AFTER_NAMESPACE();
@@ -85,11 +94,14 @@ HWY_AFTER_NAMESPACE();
 namespace tenpak::quant {
 
 HWY_EXPORT(GemmAdd);
+HWY_EXPORT(SubtractScaled);
 
 void gemm_add(const float* a, std::size_t a_row, std::size_t a_step, const float* b, std::size_t ldb, float* c,
               std::size_t ldc, std::size_t m, std::size_t n, std::size_t k, float alpha) {
     HWY_DYNAMIC_DISPATCH(GemmAdd)(a, a_row, a_step, b, ldb, c, ldc, m, n, k, alpha);
 }
+
+void subtract_scaled(const float* x, float factor, std::size_t count, float* y) { HWY_DYNAMIC_DISPATCH(SubtractScaled)(x, factor, count, y); }
 
 }  // namespace tenpak::quant
 #endif

@@ -11,4 +11,7 @@ namespace tenpak::quant {
 void gemm_add(const float* a, std::size_t a_row, std::size_t a_step, const float* b, std::size_t ldb, float* c,
               std::size_t ldc, std::size_t m, std::size_t n, std::size_t k, float alpha);
 
+/// y[i] -= factor * x[i], i < count. Thread-safe.
+void subtract_scaled(const float* x, float factor, std::size_t count, float* y);
+
 }  // namespace tenpak::quant

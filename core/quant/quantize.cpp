@@ -1,36 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/quant/quantize.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <new>
 
 #include "core/base/json.h"
 #include "core/quant/calibration.h"
+#include "core/quant/checkpoint.h"
 #include "core/quant/quantizer.h"
+#include "core/quant/sequential.h"
 
 namespace tenpak::quant {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
 // Tensors that got another group than the candidate's, one note for each width.
-void note_groups(Job& job) {
-    const std::uint32_t wanted = job.result.candidate.group;
+void note_groups(QuantizedModel& r) {
+    const std::uint32_t wanted = r.candidate.group;
     if (wanted == 0) return;
     std::map<std::pair<std::uint32_t, std::uint32_t>, int> odd;  // (k, group) -> tensors
-    for (const LayerError& e : job.result.errors) {
-        if (e.group != wanted) ++odd[{job.result.weights.linears.at(e.name).k, e.group}];
+    for (const LayerError& e : r.errors) {
+        if (e.group != wanted) ++odd[{r.weights.linears.at(e.name).k, e.group}];
     }
     for (const auto& [key, count] : odd) {
-        job.result.notes.push_back("group " + std::to_string(key.second) + " instead of " + std::to_string(wanted) + " for " +
-                                   std::to_string(count) + (count == 1 ? " tensor: " : " tensors: ") + std::to_string(key.first) +
-                                   " is not a multiple of " + std::to_string(wanted));
+        r.notes.push_back("group " + std::to_string(key.second) + " instead of " + std::to_string(wanted) + " for " + std::to_string(count) +
+                          (count == 1 ? " tensor: " : " tensors: ") + std::to_string(key.first) + " is not a multiple of " + std::to_string(wanted));
     }
 }
 
-void count_bytes(Job& job) {
-    QuantizedModel& r = job.result;
+void count_bytes(const ModelSource& source, QuantizedModel& r) {
     std::uint64_t linear_bytes = 0, linear_weights = 0;
-    for (const TensorInfo& t : job.source->tensors()) {
+    for (const TensorInfo& t : source.tensors()) {
         r.baseline_bytes += t.elements() * 2;
         if (!r.weights.linears.contains(t.name)) r.stored_bytes += t.elements() * 2;
     }
@@ -43,15 +47,6 @@ void count_bytes(Job& job) {
     r.bits_per_weight = linear_weights == 0 ? 16.0 : 8.0 * static_cast<double>(linear_bytes) / static_cast<double>(linear_weights);
 }
 
-Status run_calibrated(Job& job, std::span<const model::Token> text, const CalibrationOptions& options, compute::Backend& backend) {
-    TENPAK_ASSIGN(const CalibrationWindows windows, cut_windows(text, options, job.config.max_positions));
-    if (windows.count() < options.sequences) {
-        job.note("calibrated on " + std::to_string(windows.tokens.size()) + " tokens: the text has no more windows of " + std::to_string(windows.length));
-    }
-    TENPAK_ASSIGN(const auto model, model::Transformer::load(job.source, {}, backend, {}, job.ctx));
-    return job.result.candidate.method == Method::kAwq ? quantize_awq(job, *model, windows) : quantize_gptq(job, *model, windows);
-}
-
 Status refuse_quantized(const ModelSource& source) {
     const std::string where = source.id() + "/config.json";
     TENPAK_ASSIGN(const Bytes raw, source.read_side_file("config.json"));
@@ -62,44 +57,246 @@ Status refuse_quantized(const ModelSource& source) {
     return {};
 }
 
-Result<QuantizedModel> run(std::shared_ptr<const ModelSource> source, const Candidate& candidate, std::span<const model::Token> calibration,
-                           const CalibrationOptions& options, compute::Backend& backend, const JobContext& ctx) {
-    const auto begin = std::chrono::steady_clock::now();
-    if (candidate.format == compute::WeightFormat::kInt4Group && (candidate.bits < 2 || candidate.bits > 4)) {
-        return make_error(ErrorCode::kUnsupported, "4-bit groups hold codes of 2 to 4 bits", candidate.name);
+Status check_candidate(const Candidate& c) {
+    if (c.method == Method::kMixed) return make_error(ErrorCode::kUnsupported, "no search for mixed candidates", c.name);
+    if (c.format == compute::WeightFormat::kInt4Group && (c.bits < 2 || c.bits > 4)) {
+        return make_error(ErrorCode::kUnsupported, "4-bit groups hold codes of 2 to 4 bits", c.name);
     }
-    Job job;
-    TENPAK_ASSIGN(job.config, model::read_config(*source));
-    TENPAK_RETURN_IF_ERROR(refuse_quantized(*source));
-    job.source = std::move(source);
-    job.ctx = ctx;
-    job.result.candidate = candidate;
-    ThreadPool pool(backend.threads());
-    job.pool = &pool;
-    if (const TensorInfo* t = job.source->find(model::layer_layout(job.config, 0).linears.front().name)) job.dtype = t->dtype;
-    switch (candidate.method) {
-        case Method::kNone: break;
-        case Method::kMixed: return make_error(ErrorCode::kUnsupported, "no search for mixed candidates", candidate.name);
-        case Method::kRoundToNearest: TENPAK_RETURN_IF_ERROR(quantize_round_to_nearest(job)); break;
-        case Method::kAwq:
-        case Method::kGptq: TENPAK_RETURN_IF_ERROR(run_calibrated(job, calibration, options, backend)); break;
+    return {};
+}
+
+// Puts a layer's part behind those that are there.
+void append(QuantizedModel& to, QuantizedModel part) {
+    to.weights.linears.merge(part.weights.linears);
+    to.weights.vectors.merge(part.weights.vectors);
+    to.errors.insert(to.errors.end(), std::make_move_iterator(part.errors.begin()), std::make_move_iterator(part.errors.end()));
+    for (std::string& n : part.notes) {
+        if (std::find(to.notes.begin(), to.notes.end(), n) == to.notes.end()) to.notes.push_back(std::move(n));
     }
-    note_groups(job);
-    count_bytes(job);
-    job.result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    return std::move(job.result);
+}
+
+// A candidate under way: which layers are on disk, or what was made so far.
+struct Work {
+    Candidate candidate;
+    Checkpoints checkpoints{{}, {}};
+    std::vector<bool> ready;  // layers on disk
+    QuantizedModel result;
+    double seconds = 0;
+
+    bool finished() const { return candidate.method == Method::kNone || std::all_of(ready.begin(), ready.end(), [](bool r) { return r; }); }
+    bool sequential(const CalibrationOptions& o) const { return candidate.method == Method::kGptq && o.propagate; }
+};
+
+class Quantization {
+   public:
+    Quantization(std::shared_ptr<const ModelSource> source, const QuantizeManyOptions& options, compute::Backend& backend, const JobContext& ctx)
+        : source_(std::move(source)), options_(options), backend_(backend), ctx_(ctx), pool_(backend.threads()) {}
+
+    Status prepare(std::span<const Candidate> candidates, std::span<const model::Token> calibration) {
+        TENPAK_ASSIGN(config_, model::read_config(*source_));
+        TENPAK_RETURN_IF_ERROR(refuse_quantized(*source_));
+        if (const TensorInfo* t = source_->find(model::layer_layout(config_, 0).linears.front().name)) dtype_ = t->dtype;
+        bool calibrated = static_cast<bool>(options_.also);
+        for (const Candidate& c : candidates) {
+            TENPAK_RETURN_IF_ERROR(check_candidate(c));
+            calibrated = calibrated || c.needs_calibration();
+        }
+        if (calibrated) {
+            TENPAK_ASSIGN(windows_, cut_windows(calibration, options_.calibration, config_.max_positions));
+        }
+        TENPAK_RETURN_IF_ERROR(locate(candidates, backend_.name()));
+        for (const Work& w : work_) progress_.total += w.finished() ? 0 : config_.layers * model::layer_layout(config_, 0).linears.size();
+        for (Work& w : work_) {
+            for (std::uint32_t l = 0; l < config_.layers && !w.finished(); ++l) progress_.done += w.ready[l] ? model::layer_layout(config_, l).linears.size() : 0;
+        }
+        return {};
+    }
+
+    Status run() {
+        TENPAK_RETURN_IF_ERROR(shared_pass());
+        for (Work& w : work_) {
+            if (w.sequential(options_.calibration) && !w.finished()) TENPAK_RETURN_IF_ERROR(sequential_pass(w));
+        }
+        return {};
+    }
+
+    Result<QuantizedModel> take(Work& w) const {
+        QuantizedModel r = std::move(w.result);
+        if (!options_.checkpoints.empty() && w.candidate.method != Method::kNone) {
+            for (std::uint32_t layer = 0; layer < config_.layers; ++layer) {
+                TENPAK_RETURN_IF_ERROR(ctx_.check());
+                TENPAK_ASSIGN(QuantizedModel part, w.checkpoints.read(layer));
+                append(r, std::move(part));
+            }
+        }
+        r.candidate = w.candidate;
+        r.seconds = w.seconds;
+        if (w.candidate.needs_calibration() && windows_.count() < options_.calibration.sequences) {
+            r.notes.insert(r.notes.begin(), "calibrated on " + std::to_string(windows_.tokens.size()) + " tokens: the text has no more windows of " +
+                                                std::to_string(windows_.length));
+        }
+        note_groups(r);
+        count_bytes(*source_, r);
+        return r;
+    }
+    std::vector<Work>& work() { return work_; }
+
+   private:
+    // Looks for what an earlier run left.
+    Status locate(std::span<const Candidate> candidates, const std::string& backend) {
+        std::string model;
+        if (!options_.checkpoints.empty()) {
+            TENPAK_ASSIGN(model, model_fingerprint(*source_, ctx_));
+        }
+        for (const Candidate& c : candidates) {
+            Work w;
+            w.candidate = c;
+            w.ready.resize(config_.layers);
+            if (!options_.checkpoints.empty() && c.method != Method::kNone) {
+                TENPAK_RETURN_IF_ERROR(check_relative_path(c.name));
+                const std::string fingerprint = candidate_fingerprint(model, c, windows_, options_.calibration, backend);
+                w.checkpoints = Checkpoints(options_.checkpoints / (c.name + "-" + fingerprint.substr(0, 12)), fingerprint);
+                for (std::uint32_t l = 0; l < config_.layers; ++l) {
+                    TENPAK_RETURN_IF_ERROR(ctx_.check());
+                    w.ready[l] = w.checkpoints.has(l);
+                }
+            }
+            work_.push_back(std::move(w));
+        }
+        return {};
+    }
+
+    Job job_of(const Work& w) {
+        Job job;
+        job.source = source_;
+        job.config = config_;
+        job.ctx = ctx_;
+        job.pool = &pool_;
+        job.progress = &progress_;
+        job.dtype = dtype_;
+        job.result.candidate = w.candidate;
+        return job;
+    }
+    Status keep(Work& w, std::uint32_t layer, QuantizedModel part) {
+        if (options_.checkpoints.empty()) {
+            append(w.result, std::move(part));
+            return {};
+        }
+        return w.checkpoints.write(layer, part);
+    }
+
+    Status shared_pass() {
+        std::vector<Work*> members;
+        for (Work& w : work_) {
+            if (!w.finished() && !w.sequential(options_.calibration)) members.push_back(&w);
+        }
+        LayerPass pass;
+        pass.calibrate = options_.also || std::any_of(members.begin(), members.end(), [](const Work* w) { return w->candidate.needs_calibration(); });
+        pass.wanted = [&](std::uint32_t layer) {
+            return options_.also || std::any_of(members.begin(), members.end(), [&](const Work* w) { return !w->ready[layer]; });
+        };
+        auto begin = Clock::now();
+        pass.before = [&](std::uint32_t layer) { report("layer " + std::to_string(layer) + (pass.calibrate ? ": calibration" : "")); };
+        pass.visit = [&](CalibratedLayer& layer) -> Status {
+            // What all needed is everyone's part.
+            for (Work* w : members) w->seconds += seconds_since(begin) / static_cast<double>(members.size());
+            for (Work* w : members) {
+                if (w->ready[layer.index]) continue;
+                const auto start = Clock::now();
+                Job job = job_of(*w);
+                TENPAK_RETURN_IF_ERROR(quantize_layer(job, layer));
+                TENPAK_RETURN_IF_ERROR(keep(*w, layer.index, std::move(job.result)));
+                w->seconds += seconds_since(start);
+            }
+            if (options_.also) TENPAK_RETURN_IF_ERROR(options_.also(layer));
+            begin = Clock::now();
+            return {};
+        };
+        return visit_layers(source_, config_, windows_, backend_, pool_, ctx_, pass);
+    }
+
+    Status sequential_pass(Work& w) {
+        const auto begin = Clock::now();
+        TENPAK_ASSIGN(const auto model, model::Transformer::load(source_, {}, backend_, {}, ctx_));
+        TENPAK_ASSIGN(CalibrationRun run, CalibrationRun::start(*model, windows_));
+        for (std::uint32_t layer = 0; layer < config_.layers; ++layer) {
+            report("layer " + std::to_string(layer) + ": calibration");
+            Job job = job_of(w);
+            if (w.ready[layer]) {
+                TENPAK_ASSIGN(job.result, w.checkpoints.read(layer));
+                for (const auto& [name, linear] : job.result.weights.linears) TENPAK_RETURN_IF_ERROR(model->set_linear(name, linear));
+            } else {
+                TENPAK_RETURN_IF_ERROR(quantize_layer_sequential(job, *model, run, layer));
+                TENPAK_RETURN_IF_ERROR(keep(w, layer, std::move(job.result)));
+            }
+            if (layer + 1 < config_.layers) TENPAK_RETURN_IF_ERROR(run.run(layer, {}, true, pool_, ctx_));
+        }
+        w.seconds += seconds_since(begin);
+        return {};
+    }
+
+    void report(const std::string& detail) const {
+        ctx_.report({.phase = "quantize", .done = progress_.done, .total = progress_.total, .unit = "tensors", .detail = detail});
+    }
+
+    std::shared_ptr<const ModelSource> source_;
+    const QuantizeManyOptions& options_;
+    compute::Backend& backend_;
+    const JobContext& ctx_;
+    ThreadPool pool_;
+    model::ModelConfig config_;
+    CalibrationWindows windows_;
+    DType dtype_ = DType::kBF16;
+    PassProgress progress_;
+    std::vector<Work> work_;
+};
+
+Error out_of_memory(const std::string& where) {
+    return make_error(ErrorCode::kOutOfMemory, "out of memory while quantizing", where,
+                      "Use fewer calibration sequences, or a machine with more memory");
 }
 
 }  // namespace
 
+Status quantize_many(std::shared_ptr<const ModelSource> source, std::span<const Candidate> candidates, std::span<const model::Token> calibration,
+                     const QuantizeManyOptions& options, compute::Backend& backend, const JobContext& ctx, const std::function<Status(QuantizedModel)>& done) {
+    try {
+        Quantization q(std::move(source), options, backend, ctx);
+        TENPAK_RETURN_IF_ERROR(q.prepare(candidates, calibration));
+        TENPAK_RETURN_IF_ERROR(q.run());
+        for (Work& w : q.work()) {
+            TENPAK_ASSIGN(QuantizedModel r, q.take(w));
+            TENPAK_RETURN_IF_ERROR(done(std::move(r)));
+        }
+        return {};
+    } catch (const std::bad_alloc&) {
+        return out_of_memory(candidates.size() == 1 ? candidates.front().name : std::string());
+    }
+}
+
+Result<QuantizedModel> load_checkpoint(std::shared_ptr<const ModelSource> source, const Candidate& candidate, std::span<const model::Token> calibration,
+                                       const QuantizeManyOptions& options, compute::Backend& backend, const JobContext& ctx) {
+    try {
+        Quantization q(std::move(source), options, backend, ctx);
+        TENPAK_RETURN_IF_ERROR(q.prepare({&candidate, 1}, calibration));
+        if (!q.work().front().finished()) {
+            return make_error(ErrorCode::kNotFound, "not all layers of this candidate are quantized yet", candidate.name);
+        }
+        return q.take(q.work().front());
+    } catch (const std::bad_alloc&) {
+        return out_of_memory(candidate.name);
+    }
+}
+
 Result<QuantizedModel> quantize(std::shared_ptr<const ModelSource> source, const Candidate& candidate, std::span<const model::Token> calibration,
                                 const CalibrationOptions& options, compute::Backend& backend, const JobContext& ctx) {
-    try {
-        return run(std::move(source), candidate, calibration, options, backend, ctx);
-    } catch (const std::bad_alloc&) {
-        return make_error(ErrorCode::kOutOfMemory, "out of memory while quantizing", candidate.name,
-                          "Use fewer calibration sequences, or a machine with more memory");
-    }
+    std::optional<QuantizedModel> result;
+    TENPAK_RETURN_IF_ERROR(quantize_many(std::move(source), {&candidate, 1}, calibration, {.calibration = options, .checkpoints = {}, .also = {}}, backend, ctx,
+                                         [&](QuantizedModel q) -> Status {
+                                             result = std::move(q);
+                                             return {};
+                                         }));
+    return *std::move(result);
 }
 
 }  // namespace tenpak::quant

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Turns a model into a candidate's packed weights, layer by layer. Deterministic for any number of threads.
 #pragma once
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,8 +14,13 @@
 
 namespace tenpak::quant {
 
+struct CalibratedLayer;  // layer_pass.h
+
 struct CalibrationOptions {
     std::uint32_t sequences = 64, length = 256;
+    /// GPTQ: each linear sees the inputs that the already quantized part of the model gives it ("true sequential"), so that
+    /// later layers make up for earlier errors. Costs passes of its own for each such candidate; false: all share one pass.
+    bool propagate = false;
 };
 
 struct LayerError {
@@ -38,6 +45,25 @@ struct QuantizedModel {
 Result<QuantizedModel> quantize(std::shared_ptr<const ModelSource> source, const Candidate& candidate,
                                 std::span<const model::Token> calibration, const CalibrationOptions& options,
                                 compute::Backend& backend, const JobContext& ctx);
+
+struct QuantizeManyOptions {
+    CalibrationOptions calibration;
+    /// A folder (made if need be) where each finished layer of each candidate is kept: a run that was cut off goes on there, with
+    /// the same result, and a finished one costs no quantization. Kept apart by model, calibration, settings and version, checked
+    /// when read; what is damaged is made anew. Empty: all results lie in memory until the pass is over.
+    fs::path checkpoints;
+    std::function<Status(CalibratedLayer&)> also;  ///< sees every layer of the pass, calibrated; may be empty
+};
+
+/// All candidates in one pass over the layers: the calibration text runs through the unquantized model once, and each layer's
+/// statistics serve all methods. In memory are the model, one layer in fp32 with its statistics, and without checkpoints the
+/// results. `done` gets the results in the order of `candidates`, once all are made; its error ends the call.
+Status quantize_many(std::shared_ptr<const ModelSource> source, std::span<const Candidate> candidates, std::span<const model::Token> calibration,
+                     const QuantizeManyOptions& options, compute::Backend& backend, const JobContext& ctx, const std::function<Status(QuantizedModel)>& done);
+
+/// What an earlier quantize_many with the same arguments left in options.checkpoints. kNotFound where a layer is missing or damaged.
+Result<QuantizedModel> load_checkpoint(std::shared_ptr<const ModelSource> source, const Candidate& candidate, std::span<const model::Token> calibration,
+                                       const QuantizeManyOptions& options, compute::Backend& backend, const JobContext& ctx);
 
 /// Largest of `wanted`, 128, 64, 32 (not above `wanted`) that divides k; k itself where none does.
 std::uint32_t group_for(std::uint32_t wanted, std::uint32_t k);

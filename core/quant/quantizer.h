@@ -1,35 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the per-method drivers (quantize_awq.cpp, quantize_gptq.cpp) and quantize.cpp share.
+// One candidate on one layer, or one linear: what quantize.cpp does with every layer of the pass.
 #pragma once
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "core/model/layout.h"
-#include "core/quant/calibration.h"
 #include "core/quant/grid.h"
+#include "core/quant/layer_pass.h"
 #include "core/quant/quantize.h"
+#include "core/quant/round_to_nearest.h"
 
 namespace tenpak::quant {
 
-/// A dense weight of the model as stored (fused ones in one): w[n][k] in fp32, checked to be finite.
-struct DenseLinear {
-    std::string name;
-    std::uint32_t n = 0, k = 0;
-    std::vector<float> w, bias;
+/// How far all candidates of a pass are, in tensors.
+struct PassProgress {
+    std::uint64_t done = 0, total = 0;
 };
 
-/// One quantization under way: its inputs, its result so far, its progress.
+/// One quantization under way: its inputs, and in `result` what it made so far (of a pass: of the layer at hand).
 struct Job {
     std::shared_ptr<const ModelSource> source;
     model::ModelConfig config;
     JobContext ctx;
     ThreadPool* pool = nullptr;
+    PassProgress* progress = nullptr;  ///< may be null
     QuantizedModel result;
     DType dtype = DType::kBF16;  ///< of the model's linears: 16-bit type that norms and biases are rounded to
 
-    Result<DenseLinear> read_linear(const model::StoredLinear& stored) const;
     /// Candidate's bits and symmetry with the group that fits k.
     GroupFormat format_for(std::uint32_t k) const;
     /// A value as the model's 16-bit type holds it (fp32 models: bf16).
@@ -40,17 +37,21 @@ struct Job {
     void note(const std::string& text);  ///< once
 };
 
-/// ||(W - W') x||^2 / ||W x||^2 over the calibration tokens; 0 where W x is 0 everywhere.
-Result<double> relative_output_error(const DenseLinear& from, std::span<const float> restored, const Gram& gram, const Job& job);
-/// The same of round-to-nearest: what a calibrated method has to beat.
-Result<double> nearest_output_error(const DenseLinear& from, const GroupFormat& format, const Gram& gram, const Job& job);
-/// ||W - W'||^2 / ||W||^2.
-double relative_weight_error(std::span<const float> w, std::span<const float> restored);
+/// The grid that `candidate` uses for rows of k weights of a model of this type.
+GroupFormat group_format(const Candidate& candidate, std::uint32_t k, DType dtype);
+/// Whether this format can hold rows of k weights at all (an even number for 4 bits); kUnsupported names `name`.
+Status check_columns(const Candidate& candidate, std::uint32_t k, const std::string& name);
 
-/// `c.format` must be one that round-to-nearest knows: any but dense ones, kInt4Residual and kInt4Sparse.
+/// One linear on its own, by the candidate's method and format. `input` may be null for round-to-nearest. kAwq searches the
+/// clipping only: its scales concern more than one linear. Without bias. Notes get what a user must know.
+Result<compute::LinearWeight> quantize_linear(const DenseLinear& from, LayerInput* input, const Candidate& candidate, DType dtype, ThreadPool& pool,
+                                              const JobContext& ctx, std::vector<std::string>& notes);
+/// All linears of a layer, by the job's candidate, into job.result.
+Status quantize_layer(Job& job, CalibratedLayer& layer);
+
+/// Parts of quantize_layer.
+Status quantize_layer_awq(Job& job, CalibratedLayer& layer);
+/// `c.format` must be one that round-to-nearest knows: any but dense ones and kInt4Sparse.
 compute::LinearWeight round_to_nearest(const DenseLinear& from, const Candidate& c, const GroupFormat& f, ThreadPool& pool);
-Status quantize_round_to_nearest(Job& job);
-Status quantize_awq(Job& job, model::Transformer& model, const CalibrationWindows& windows);
-Status quantize_gptq(Job& job, model::Transformer& model, const CalibrationWindows& windows);
 
 }  // namespace tenpak::quant

@@ -2,6 +2,7 @@
 #include "core/quant/round_to_nearest.h"
 
 #include "core/base/float8.h"
+#include "core/quant/packed_rows.h"
 
 namespace tenpak::quant {
 namespace {
@@ -15,42 +16,19 @@ float top_of_row(const float* x, std::uint32_t k) {
 
 }  // namespace
 
-compute::LinearWeight make_int4(std::uint32_t n, std::uint32_t k, const GroupFormat& format) {
-    compute::LinearWeight q;
-    q.format = compute::WeightFormat::kInt4Group;
-    q.n = n;
-    q.k = k;
-    q.group = format.group;
-    q.symmetric = format.symmetric;
-    q.codes.resize(std::size_t{n} * (k / 2));
-    q.scales.resize(std::size_t{n} * (k / format.group));
-    q.zeros.resize(q.scales.size());
-    return q;
-}
-
-void set_int4_row(compute::LinearWeight& weight, std::uint32_t row, const std::uint8_t* codes, const Grid* grids) {
-    std::uint8_t* packed = weight.codes.data() + std::size_t{row} * (weight.k / 2);
-    for (std::uint32_t c = 0; c + 1 < weight.k; c += 2) packed[c / 2] = static_cast<std::uint8_t>(codes[c] | codes[c + 1] << 4);
-    const std::uint32_t groups = weight.k / weight.group;
-    for (std::uint32_t g = 0; g < groups; ++g) {
-        weight.scales[std::size_t{row} * groups + g] = grids[g].scale;
-        weight.zeros[std::size_t{row} * groups + g] = static_cast<std::uint8_t>(grids[g].zero);
-    }
-}
-
 compute::LinearWeight round_to_nearest_int4(std::span<const float> w, std::uint32_t n, std::uint32_t k, const GroupFormat& format,
                                             ThreadPool& pool) {
-    compute::LinearWeight q = make_int4(n, k, format);
+    compute::LinearWeight q = make_grouped(n, k, format);
     const int max_code = format.max_code();
     pool.parallel_for(n, [&](std::size_t row, unsigned) {
-        std::vector<std::uint8_t> codes(k);
+        std::vector<std::uint16_t> codes(k);
         std::vector<Grid> grids(k / format.group);
         const float* x = w.data() + row * k;
         for (std::uint32_t g = 0; g < grids.size(); ++g) {
             grids[g] = fit_grid(x + std::size_t{g} * format.group, format.group, format);
             for (std::uint32_t c = g * format.group; c < (g + 1) * format.group; ++c) codes[c] = nearest_code(x[c], grids[g], max_code);
         }
-        set_int4_row(q, static_cast<std::uint32_t>(row), codes.data(), grids.data());
+        set_grouped_row(q, static_cast<std::uint32_t>(row), codes.data(), grids.data());
     });
     return q;
 }

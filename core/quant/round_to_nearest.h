@@ -11,7 +11,7 @@
 
 namespace tenpak::quant {
 
-/// Codes of up to 4 bits: kInt4Group.
+/// Codes of up to 4 bits: kInt4Group; of 6: kInt4Residual.
 compute::LinearWeight round_to_nearest_int4(std::span<const float> w, std::uint32_t n, std::uint32_t k, const GroupFormat& format,
                                             ThreadPool& pool);
 /// Symmetric, codes -127..127: kInt8Group, or kInt8Channel (one scale a row, W8A8) for group 0.
@@ -29,9 +29,5 @@ compute::LinearWeight round_to_nearest_nf4(std::span<const float> w, std::uint32
                                            ThreadPool& pool);
 /// What round_to_nearest_int4 would make of W, as fp32: for searches.
 void round_values(const float* w, std::uint32_t rows, std::uint32_t k, const GroupFormat& format, float* out);
-
-/// An empty kInt4Group weight of the right sizes, and its rows (codes[k] one a byte; grids[k / group]).
-compute::LinearWeight make_int4(std::uint32_t n, std::uint32_t k, const GroupFormat& format);
-void set_int4_row(compute::LinearWeight& weight, std::uint32_t row, const std::uint8_t* codes, const Grid* grids);
 
 }  // namespace tenpak::quant

@@ -61,7 +61,10 @@ def dynamic_map():
     """bitsandbytes' create_dynamic_map(signed=True), in its fp32 arithmetic (optimizer.md 4.6)."""
     data = [0.0, 1.0]
     for i in range(7):
-        bounds = np.linspace(np.float32(.1), np.float32(1), 2**i + 1).astype(np.float32)
+        steps = 2**i
+        step = np.float64((np.float32(1) - np.float32(.1)) / np.float32(steps))
+        j = np.arange(steps + 1)  # as torch.linspace: from both ends to the middle
+        bounds = np.where(j < (steps + 1) // 2, np.float64(np.float32(.1)) + step * j, 1 - step * (steps - j)).astype(np.float32)
         means = np.float32(10.0 ** (i - 6)) * ((bounds[:-1] + bounds[1:]) / np.float32(2))
         data += means.tolist() + (-means).tolist()
     return np.sort(np.array(data, np.float32))

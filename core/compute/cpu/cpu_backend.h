@@ -8,7 +8,7 @@
 namespace tenpak::compute {
 
 struct CpuFeatures {
-    bool avx2 = false, avx512 = false, avx512_vnni = false, avx512_bf16 = false, amx_int8 = false, amx_bf16 = false;
+    bool avx2 = false, avx512 = false, avx512_vnni = false, avx512_bf16 = false, avx512_vbmi2 = false, amx_int8 = false, amx_bf16 = false;
     std::string model;  ///< "Intel(R) Xeon(R) Processor"
     std::uint64_t memory_bytes = 0, l2_bytes = 0, l3_bytes = 0;
     /// "AVX-512 VNNI, AMX", for the hardware chip.

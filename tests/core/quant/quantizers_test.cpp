@@ -203,13 +203,13 @@ TEST_F(Quantizers, GptqFollowsTheOracle) {
         const Gram gram = gram_of(c.inputs);
         GptqOptions options;
         options.damp = c.damp;
-        options.group_order = c.order;
+        options.order = c.order ? ColumnOrder::kByGroup : ColumnOrder::kStored;
         const auto factor = factor_hessian(gram, group, options, pool, {});
         ASSERT_TRUE(factor.ok()) << factor.error().text();
         EXPECT_EQ(factor->dead, 1u);
         EXPECT_EQ(factor->damp, c.damp);
         const GroupFormat f = format(c.bits, c.symmetric);
-        const auto q = gptq(w, n, *factor, f, pool, {});
+        const auto q = gptq(w, n, *factor, f, false, pool, {});
         ASSERT_TRUE(q.ok());
         const json& want = golden[c.name];
         EXPECT_LE(different_codes(*q, want), 8) << c.name;  // a tie that falls to the other side moves its successors, too
@@ -225,7 +225,7 @@ TEST_F(Quantizers, GptqRoundsDeadChannelsToNearestAndSurvivesAllDead) {
     ASSERT_TRUE(factor.ok());
     EXPECT_EQ(factor->dead, k);
     const GroupFormat f = format(4, false);
-    const auto q = gptq(w, n, *factor, f, pool, {});
+    const auto q = gptq(w, n, *factor, f, false, pool, {});
     ASSERT_TRUE(q.ok());
     const LinearWeight plain = round_to_nearest_int4(w, n, k, f, pool);
     EXPECT_EQ(q->codes, plain.codes);
@@ -238,7 +238,7 @@ TEST_F(Quantizers, ResultsDoNotDependOnThreads) {
     const GroupFormat f = format(4, false);
     const auto fa = factor_hessian(gram, group, {}, one, {}), fb = factor_hessian(gram, group, {}, three, {});
     ASSERT_TRUE(fa.ok() && fb.ok());
-    const auto a = gptq(w, n, *fa, f, one, {}), b = gptq(w, n, *fb, f, three, {});
+    const auto a = gptq(w, n, *fa, f, false, one, {}), b = gptq(w, n, *fb, f, false, three, {});
     EXPECT_EQ(a->codes, b->codes);
     const AwqTarget target{w.data(), n};
     const auto sa = search_awq_scales({&target, 1}, gram, f, [](std::span<float>) {}, one, {});

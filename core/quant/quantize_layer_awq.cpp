@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// AWQ over a whole model (optimizer.md 1.3): every layer sees the inputs that the un-quantized model gives it. Scales are
+// AWQ on one layer (optimizer.md 1.3): it sees the inputs that the un-quantized model gives it. Scales are
 // folded where they cost nothing at inference: q, k, v into the norm in front of attention, gate and up into the one in front
 // of the MLP, down into up's rows (only where up and down have nothing but a product between them: not in a plain MLP), o
 // into v's rows (only without grouped-query attention, where both have the same channels). Fused weights are quantized as
@@ -78,65 +78,65 @@ void store(const FoldedNorm& norm, std::span<const float> s, Job& job) {
     job.result.weights.vectors[norm.names->bias] = std::move(bias);
 }
 
-// Quantizes a linear whose columns were multiplied by `in` and whose rows were divided by `out` (either may be empty).
-Status finish(Job& job, const DenseLinear& original, DenseLinear scaled, std::span<const float> in, std::span<const float> out,
-              const Gram& gram, bool clip) {
-    const GroupFormat f = job.format_for(scaled.k);
-    if (clip) TENPAK_RETURN_IF_ERROR(clip_awq(scaled.w, scaled.n, gram, in, f, *job.pool, job.ctx));
-    compute::LinearWeight q = round_to_nearest_int4(scaled.w, scaled.n, scaled.k, f, *job.pool);
-    std::vector<float> restored = q.dequantize();
-    for (std::size_t i = 0; i < restored.size(); ++i) {
-        if (!in.empty()) restored[i] /= in[i % scaled.k];
-        if (!out.empty()) restored[i] *= out[i / scaled.k];
-    }
-    TENPAK_ASSIGN(const double error, relative_output_error(original, restored, gram, job));
-    TENPAK_ASSIGN(const double nearest, nearest_output_error(original, f, gram, job));
-    return job.add(scaled, std::move(q), error, nearest);
-}
-
-/// A linear of the layer: as it was, as scaled so far, and by what.
-struct Linear {
-    DenseLinear original, scaled;
+/// A linear of the layer as scaled so far, and by what: columns multiplied by `in`, rows divided by `out` (either may be empty).
+struct Scaled {
+    DenseLinear linear;
     std::vector<float> in, out;
     bool clip = true;
 };
 
-Status quantize_layer(Job& job, const model::LayerLayout& layout, const std::map<std::string, Gram>& grams) {
+Status finish(Job& job, CalibratedLayer& layer, std::size_t index, Scaled s) {
+    DenseLinear& l = s.linear;
+    const GroupFormat f = job.format_for(l.k);
+    if (s.clip) TENPAK_RETURN_IF_ERROR(clip_awq(l.w, l.n, layer.input_of(index)->gram(), s.in, f, *job.pool, job.ctx));
+    compute::LinearWeight q = round_to_nearest_int4(l.w, l.n, l.k, f, *job.pool);
+    std::vector<float> restored = q.dequantize();
+    for (std::size_t i = 0; i < restored.size(); ++i) {
+        if (!s.in.empty()) restored[i] /= s.in[i % l.k];
+        if (!s.out.empty()) restored[i] *= s.out[i / l.k];
+    }
+    TENPAK_ASSIGN(const double error, layer.relative_error(index, restored, *job.pool, job.ctx));
+    TENPAK_ASSIGN(const double nearest, layer.nearest_error(index, f, *job.pool, job.ctx));
+    return job.add(l, std::move(q), error, nearest);
+}
+
+}  // namespace
+
+Status quantize_layer_awq(Job& job, CalibratedLayer& layer) {
     using model::Projection;
-    std::vector<Linear> linears(layout.linears.size());
-    for (std::size_t i = 0; i < linears.size(); ++i) {
-        TENPAK_ASSIGN(linears[i].original, job.read_linear(layout.linears[i]));
-        linears[i].scaled = linears[i].original;
+    const model::LayerLayout& layout = layer.layout;
+    std::vector<Scaled> linears;
+    for (const DenseLinear& l : layer.linears) {
+        TENPAK_RETURN_IF_ERROR(check_columns(job.result.candidate, l.k, l.name));
+        linears.push_back({.linear = l, .in = {}, .out = {}, .clip = true});
     }
     TENPAK_ASSIGN(const FoldedNorm input_norm, read_norm(job, layout.input_norm));
     TENPAK_ASSIGN(const FoldedNorm mlp_norm, read_norm(job, layout.mlp_norm));
-    const auto groups = layout.groups();
-    const auto gram_of = [&](std::size_t group) -> const Gram& { return grams.at(layout.linears[groups[group].front()].name); };
     const auto exact = [](std::span<float>) {};  // the producer is quantized itself: any row factor will do
 
     const auto search = [&](std::size_t group, const std::function<void(std::span<float>)>& realize) -> Result<std::vector<float>> {
         std::vector<AwqTarget> targets;
-        for (const std::size_t i : groups[group]) targets.push_back({linears[i].original.w.data(), linears[i].original.n});
-        const Gram& gram = gram_of(group);
+        for (const std::size_t i : layer.groups[group]) targets.push_back({layer.linears[i].w.data(), layer.linears[i].n});
+        const Gram& gram = layer.inputs[group].gram();
         TENPAK_ASSIGN(AwqScales s, search_awq_scales(targets, gram, job.format_for(gram.k()), realize, *job.pool, job.ctx));
         return std::move(s.scales);
     };
     const auto scale_inputs = [&](std::size_t group, const std::vector<float>& s) {
-        for (const std::size_t i : groups[group]) {
-            scale_columns(linears[i].scaled, s);
+        for (const std::size_t i : layer.groups[group]) {
+            scale_columns(linears[i].linear, s);
             linears[i].in = s;
         }
     };
     const auto fold_into_rows = [&](Projection producer, std::span<const float> s) {
         const auto& part = layout.parts[producer];
-        Linear& l = linears[static_cast<std::size_t>(part.linear)];
-        l.out = row_factors(l.original, part, s);
-        divide_rows(l.scaled, l.out, job);
+        Scaled& l = linears[static_cast<std::size_t>(part.linear)];
+        l.out = row_factors(l.linear, part, s);
+        divide_rows(l.linear, l.out, job);
     };
     // All searches see the original weights; the scales are applied afterwards, as published.
     TENPAK_ASSIGN(const std::vector<float> s_attention, search(0, folded_into(input_norm, job)));
     std::vector<float> s_o, s_down;
-    if (layout.parts[model::kV].rows.count == gram_of(1).k()) {
+    if (layout.parts[model::kV].rows.count == layer.inputs[1].gram().k()) {
         TENPAK_ASSIGN(s_o, search(1, exact));
     }
     TENPAK_ASSIGN(const std::vector<float> s_mlp, search(2, folded_into(mlp_norm, job)));
@@ -157,26 +157,8 @@ Status quantize_layer(Job& job, const model::LayerLayout& layout, const std::map
     }
     // Clipping q and k hurts the attention scores, which are products of both: left out, as published.
     for (const Projection p : {model::kQ, model::kK}) linears[static_cast<std::size_t>(layout.parts[p].linear)].clip = false;
-    for (std::size_t group = 0; group < groups.size(); ++group) {
-        for (const std::size_t i : groups[group]) {
-            Linear& l = linears[i];
-            TENPAK_RETURN_IF_ERROR(finish(job, l.original, std::move(l.scaled), l.in, l.out, gram_of(group), l.clip));
-        }
-    }
-    return {};
-}
-
-}  // namespace
-
-Status quantize_awq(Job& job, model::Transformer& model, const CalibrationWindows& windows) {
-    TENPAK_ASSIGN(CalibrationRun run, CalibrationRun::start(model, windows));
-    for (std::uint32_t layer = 0; layer < job.config.layers; ++layer) {
-        const model::LayerLayout layout = model::layer_layout(job.config, layer);
-        job.note_progress("layer " + std::to_string(layer) + ": calibration");
-        std::vector<std::string> observed;
-        for (const auto& members : layout.groups()) observed.push_back(layout.linears[members.front()].name);
-        TENPAK_ASSIGN(const auto grams, run.run(layer, observed, true, *job.pool, job.ctx));
-        TENPAK_RETURN_IF_ERROR(quantize_layer(job, layout, grams));
+    for (const auto& members : layer.groups) {
+        for (const std::size_t i : members) TENPAK_RETURN_IF_ERROR(finish(job, layer, i, std::move(linears[i])));
     }
     return {};
 }
