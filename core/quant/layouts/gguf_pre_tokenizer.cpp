@@ -26,7 +26,7 @@ const std::vector<Rule>& rules() {
         {{"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}, {R"(\p{N})", kGpt2}},
         {{"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"}, {kLlama3}, true, true},
         {{"dbrx", "smaug-bpe", "chatglm-bpe"}, {kLlama3}},
-        {{"glm4"}, {kLlama3}, true},
+        {{"glm4"}, {kLlama3}, true, false, false},  // llama-bpe, but for a default that is always written
         {{"qwen2", "stablelm2", "deepseek-r1-qwen", "megrez", "hunyuan"}, {kQwen2}},
         // llama.cpp's own form of this pattern differs from the model's outside of ASCII: read, but not written.
         {{"tekken"}, {kTekken}, true, true, false},

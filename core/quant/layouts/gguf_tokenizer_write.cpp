@@ -147,7 +147,7 @@ struct Writer {
         if (escaped && (pre.is_null() || (is(pre, "type", "Split") && is(at_or_null(pre, "pattern"), "String", " ")))) return prefix;
         if (steps.empty() && is(pre, "type", "Metaspace") && is(pre, "replacement", kMeta) && !flag(pre, "split", true)) {
             const std::string scheme = pre.value("prepend_scheme", flag(pre, "add_prefix_space", true) ? "always" : "never");
-            if (scheme == "first") out.notes.push_back("llama.cpp puts a space behind every special token, this tokenizer in front of the whole text only");
+            if (scheme != "never") out.notes.push_back("llama.cpp puts a space in front of every text, this tokenizer not where one is there already" + std::string(scheme == "first" ? ", and not behind special tokens" : ""));
             return scheme != "never";
         }
         return unsupported("the tokenizer cuts text otherwise than SentencePiece");

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <set>
 
 #include "core/base/json.h"
 #include "core/base/thread_pool.h"
@@ -204,7 +205,7 @@ TEST(GgufPreTokenizer, IsRecognizedByWhatItDoes) {
     EXPECT_EQ(name(Json()), "none");
     EXPECT_EQ(name({{"type", "Whitespace"}}), "none");
     EXPECT_EQ(name(byte_level, true), "none");
-    for (const char* known : {"gpt-2", "smollm", "llama-bpe", "dbrx", "glm4", "qwen2"}) {
+    for (const char* known : {"gpt-2", "smollm", "llama-bpe", "dbrx", "qwen2"}) {
         const auto made = make_pre_tokenizer(known, "t");
         ASSERT_TRUE(made.ok());
         EXPECT_EQ(name(made->second, made->first.ignore_merges), known);
@@ -235,7 +236,8 @@ TEST(Gguf, EveryArchitectureComesBackAsItWas) {
             const TensorInfo* was = f.source->find(t.name);
             ASSERT_NE(was, nullptr) << c.name << " " << t.name;
             EXPECT_EQ(t.shape, was->shape) << c.name << " " << t.name;
-            if (std::string(c.name) != "gemma2" || !t.name.ends_with("norm.weight")) {
+            const bool offset = std::string(c.name) == "gemma2" && t.name.ends_with("norm.weight");  // adding 1 and taking it away rounds
+            if (!offset) {
                 EXPECT_EQ(*(*back)->read_float(t), *f.source->read_float(*was)) << c.name << " " << t.name;
             }
             // Any part of a tensor can be read.
@@ -326,30 +328,70 @@ TEST(Gguf, RefusesWhatLlamaCppWouldComputeOtherwise) {
     EXPECT_TRUE(check_gguf(*config, *find_candidate("fp16")).ok());
 }
 
+namespace {
+
+/// The fixtures' vocabularies were trained by pairs. SentencePiece joins whatever gives a token: all pairs, token by token.
+Json with_all_merges(Json root) {
+    Json& m = root["model"];
+    std::vector<std::string> order;
+    for (const Json& merge : m.at("merges")) {
+        std::string whole;
+        if (merge.is_array()) whole = merge[0].get<std::string>() + merge[1].get<std::string>();
+        else {
+            whole = merge.get<std::string>();
+            whole.erase(whole.find(' ', 1), 1);
+        }
+        if (std::find(order.begin(), order.end(), whole) == order.end()) order.push_back(whole);
+    }
+    const Json vocab = m.at("vocab");
+    std::set<std::string> added;
+    for (const Json& t : root.at("added_tokens")) added.insert(t.at("content").get<std::string>());
+    m["merges"] = Json::array();
+    for (const std::string& whole : order) {
+        for (std::size_t cut = 1; cut < whole.size(); ++cut) {
+            const std::string a = whole.substr(0, cut), b = whole.substr(cut);
+            if ((static_cast<unsigned char>(b[0]) & 0xc0u) == 0x80u || !vocab.contains(a) || !vocab.contains(b) || added.contains(a) || added.contains(b)) continue;
+            m["merges"].push_back({a, b});
+        }
+    }
+    return root;
+}
+
+/// The fixture "llama" with this tokenizer; of the weights only the embedding's size matters.
+void set_tokenizer(Fixture& f, const Json& root) {
+    std::size_t vocab = root.at("model").at("vocab").size() + 32;
+    for (const Json& t : root.at("added_tokens")) vocab = std::max(vocab, t.at("id").get<std::size_t>() + 1);
+    Json config = *parse_json(*read_text_file(f.model / "config.json"), "config.json");
+    config["vocab_size"] = vocab;
+    f.dir.write("m/config.json", config.dump());
+    f.dir.write("m/tokenizer.json", root.dump());
+    std::vector<TensorToWrite> tensors;
+    std::vector<Bytes> data;
+    data.reserve(f.source->tensors().size());
+    for (const TensorInfo& t : f.source->tensors()) {
+        auto shape = t.shape;
+        if (t.name == "model.embed_tokens.weight" || t.name == "lm_head.weight") shape[0] = vocab;
+        std::uint64_t count = 2;
+        for (const auto d : shape) count *= d;
+        data.emplace_back(count);
+        tensors.push_back({t.name, DType::kBF16, shape, data.back()});
+    }
+    ASSERT_TRUE(write_safetensors(f.model / "model.safetensors", tensors).ok());
+    f.source = *ModelDirectory::open(f.model);
+}
+
+}  // namespace
+
 TEST(Gguf, SentencePieceVocabulariesComeBack) {
     for (const char* name : {"llama-like", "gemma-like", "llama-like-first"}) {
-        Fixture f("llama");
         const auto from = test::source_dir() / "tests/fixtures/tokenizers" / name;
         const Json root = *parse_json(*read_text_file(from / "tokenizer.json"), name);
-        const std::size_t vocab = root.at("model").at("vocab").size() + 32;
-        // Only the embedding's size matters here.
-        Json config = *parse_json(*read_text_file(f.model / "config.json"), name);
-        std::filesystem::copy(from / "tokenizer.json", f.model / "tokenizer.json", std::filesystem::copy_options::overwrite_existing);
-        std::vector<TensorToWrite> tensors;
-        std::vector<Bytes> data;
-        data.reserve(f.source->tensors().size());
-        for (const TensorInfo& t : f.source->tensors()) {
-            auto shape = t.shape;
-            if (t.name == "model.embed_tokens.weight" || t.name == "lm_head.weight") shape[0] = vocab;
-            std::uint64_t count = 2;
-            for (const auto d : shape) count *= d;
-            data.emplace_back(count);
-            tensors.push_back({t.name, DType::kBF16, shape, data.back()});
-        }
-        ASSERT_TRUE(write_safetensors(f.model / "model.safetensors", tensors).ok());
-        config["vocab_size"] = vocab;
-        f.dir.write("m/config.json", config.dump());
-        f.source = *ModelDirectory::open(f.model);
+        Fixture f("llama");
+        set_tokenizer(f, root);
+        const Status refused = f.write({});
+        ASSERT_FALSE(refused.ok()) << name;  // llama.cpp would join pairs that these tokenizers do not
+        EXPECT_NE(refused.error().text().find("ways that the merges do not list"), std::string::npos) << refused.error().text();
+        set_tokenizer(f, with_all_merges(root));
         const Status s = f.write({});
         ASSERT_TRUE(s.ok()) << name << ": " << s.error().text();
         const auto back = GgufModel::open(f.dir / "x.gguf");
@@ -360,10 +402,13 @@ TEST(Gguf, SentencePieceVocabulariesComeBack) {
         int compared = 0;
         for (const Json& c : cases.is_array() ? cases : cases.at("cases")) {
             const auto text = c.at("text").get<std::string>();
+            // "first" puts a space in front of the whole text alone, and not where one is; llama.cpp always: said in a note.
+            if (std::string(name) == "llama-like-first" && (text.find('<') != text.npos || text.starts_with(' ') || text.starts_with("\u2581"))) continue;
             EXPECT_EQ(*(*got)->encode(text, true), *(*own)->encode(text, true)) << name << ": " << text;
             ++compared;
         }
         EXPECT_GT(compared, 20) << name;
+        EXPECT_EQ(gguf_source_notes(*f.source).size(), std::string(name) == "llama-like-first" ? 1u : 0u) << name;
     }
 }
 
