@@ -19,7 +19,8 @@ QString compressCommand(const QString& base, const QString& fineTune, const QStr
     return QStringLiteral("tenpak delta compress ") + shellQuoted(base) + u' ' + shellQuoted(fineTune) + QStringLiteral(" -o ") + output;
 }
 
-QString optimizeCommand(const QString& model, const QString& text, const QStringList& candidates, const optimizer::Limits& limits, const QString& hardware) {
+QString optimizeCommand(const QString& model, const QString& text, const QStringList& candidates, const optimizer::Limits& limits, const QString& hardware,
+                        const QStringList& imports) {
     QString s = QStringLiteral("tenpak optimize ") + shellQuoted(model);
     const auto add = [&](const char* option, const QString& value) { s += u' ' + QLatin1String(option) + u' ' + value; };
     const auto number = [](double v) { return QString::number(v, 'g', 12); };
@@ -29,7 +30,10 @@ QString optimizeCommand(const QString& model, const QString& text, const QString
     if (limits.min_throughput_tps) add("--min-throughput-tps", number(*limits.min_throughput_tps));
     if (limits.max_memory_mb) add("--max-memory-mb", number(*limits.max_memory_mb));
     if (limits.min_accuracy) add("--min-accuracy", number(*limits.min_accuracy));
-    if (!candidates.isEmpty()) add("--candidates", candidates.join(u','));
+    QStringList names = candidates;
+    names.removeIf([](const QString& name) { return name.startsWith(QStringLiteral("import:")); });
+    if (!names.isEmpty()) add("--candidates", names.join(u','));
+    for (const QString& path : imports) add("--import", shellQuoted(path));
     if (!hardware.isEmpty()) add("--hardware", shellQuoted(hardware));
     return s;
 }

@@ -12,7 +12,8 @@ namespace tenpak::app {
 QString shellQuoted(const QString& word);
 QString estimateCommand(const QString& base, const QString& fineTune);
 QString compressCommand(const QString& base, const QString& fineTune, const QString& output);
-QString optimizeCommand(const QString& model, const QString& text, const QStringList& candidates, const optimizer::Limits& limits, const QString& hardware);
+QString optimizeCommand(const QString& model, const QString& text, const QStringList& candidates, const optimizer::Limits& limits, const QString& hardware,
+                        const QStringList& imports = {});
 QString verifyCommand(const QString& artifact);
 
 }  // namespace tenpak::app

@@ -12,7 +12,7 @@
 
 namespace tenpak::app {
 
-enum class ChooserKind { kOpenModel, kOpenArtifact, kOpenProject, kOpenText, kOpenKey, kSaveArtifact, kSaveProject, kSaveChart, kChooseFolder, kOpenFolder };
+enum class ChooserKind { kOpenModel, kOpenQuantized, kOpenArtifact, kOpenProject, kOpenText, kOpenKey, kSaveArtifact, kSaveProject, kSaveChart, kChooseFolder, kOpenFolder };
 
 struct ChooserRequest {
     ChooserKind kind = ChooserKind::kOpenModel;
@@ -34,7 +34,7 @@ class DialogService : public QObject {
     Q_OBJECT
    public:
     using QObject::QObject;
-    /// A file, or (kOpenModel, kOpenFolder) a folder; kChooseFolder need not exist yet. Empty when cancelled.
+    /// A file, or (kOpenModel, kOpenQuantized, kOpenFolder) a folder; kChooseFolder need not exist yet. Empty when cancelled.
     virtual void choosePath(const ChooserRequest& request, std::function<void(QString)> done) = 0;
     /// Index into Question::buttons.
     virtual void ask(const Question& question, std::function<void(int)> done) = 0;

@@ -54,12 +54,20 @@ Result<std::vector<model::Token>> calibration_tokens(const fs::path& model_path,
 
 }  // namespace
 
-Result<WriteOutcome> export_candidate(const std::string& name, const fs::path& model_path, const WriteRequest& request, const JobContext& ctx) {
+Result<WriteOutcome> export_candidate(const std::string& name, const std::string& layout_name, const fs::path& model_path, const WriteRequest& request, const JobContext& ctx) {
     TENPAK_ASSIGN(const auto candidate, quant::find_candidate(name));
     TENPAK_ASSIGN(auto source, ModelDirectory::open(model_path));
     std::shared_ptr<const ModelDirectory> packed = source;
     TENPAK_ASSIGN(const ScratchFolder scratch, ScratchFolder::beside(request.path));
     if (candidate.lossy()) {
+        TENPAK_ASSIGN(const auto config, model::read_config(*source));
+        // A .tnpk holds a folder: a GGUF file is none.
+        quant::Layout layout = quant::default_layout(config, candidate);
+        if (layout == quant::Layout::kGguf) layout = quant::Layout::kCompressedTensors;
+        if (!layout_name.empty()) {
+            TENPAK_ASSIGN(layout, quant::find_layout(layout_name));
+        }
+        TENPAK_RETURN_IF_ERROR(quant::check_layout(layout, config, candidate));  // before minutes of work
         std::vector<model::Token> calibration;
         if (candidate.needs_calibration()) {
             TENPAK_ASSIGN(calibration, calibration_tokens(model_path, *source));
@@ -71,7 +79,7 @@ Result<WriteOutcome> export_candidate(const std::string& name, const fs::path& m
             if (!f.weights) side_files.push_back(f.path);
         // The folder's name becomes the model's id.
         const fs::path folder = scratch.path() / (source->id() + "-" + name);
-        TENPAK_RETURN_IF_ERROR(quant::export_compressed_tensors(*source, side_files, quantized, folder, ctx));
+        TENPAK_RETURN_IF_ERROR(quant::export_model(layout, *source, side_files, quantized, folder, ctx));
         TENPAK_ASSIGN(packed, ModelDirectory::open(folder));
     }
     WriteRequest write = request;

@@ -6,6 +6,7 @@
 
 #include "app/commands.h"
 #include "app/format.h"
+#include "app/engine_rows.h"
 #include "app/export_candidate.h"
 
 namespace tenpak::app {
@@ -26,9 +27,10 @@ CompressDialogState ExportController::dialogState(const QString& candidate, cons
     if (storedBytes > 0) expected.append(tr("Weights %1 in the sweep").arg(format::bytes(static_cast<double>(storedBytes))));
     if (const auto free = free_bytes(fs::path(folder.toStdString())); free.ok()) expected.append(tr("%1 free").arg(format::bytes(static_cast<double>(*free))));
     s.expected = expected.join(QStringLiteral(" \u00B7 "));
+    for (const CandidateLayout& l : candidate_layouts(fs::path(modelPath.toStdString()), candidate.toStdString())) s.layouts.append(engineVerdicts(l));
     s.canRebuild = true;  // the packed directory, not the 16-bit model, is what is rebuilt and compared
     s.commandTemplate = QStringLiteral("tenpak quantize ") + shellQuoted(modelPath) + QStringLiteral(" --candidate ") + candidate +
-                        QStringLiteral(" -o ") + shellQuoted(name) + QStringLiteral(" && tenpak artifact pack ") + shellQuoted(name) + QStringLiteral(" -o %1");
+                        QStringLiteral("%2 -o ") + shellQuoted(name) + QStringLiteral(" && tenpak artifact pack ") + shellQuoted(name) + QStringLiteral(" -o %1");
     return s;
 }
 
@@ -45,7 +47,9 @@ void ExportController::exportCandidate(const QString& candidate, const QString& 
     JobSpec spec{QStringLiteral("pack"), tr("Export %1").arg(candidate)};
     m_job = m_jobs.start<WriteOutcome>(
         spec, this,
-        [name = candidate.toStdString(), model = modelPath.toStdString(), write](const JobRun& job) { return export_candidate(name, model, write, job.context()); },
+        [name = candidate.toStdString(), layout = request.layout.toStdString(), model = modelPath.toStdString(), write](const JobRun& job) {
+            return export_candidate(name, layout, model, write, job.context());
+        },
         [this, candidate](Result<WriteOutcome> r) {
             emit changed();
             if (r.ok()) emit exported(QString::fromStdString(r->artifact->path().string()), candidate);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A sweep's winner as a signed .tnpk: quantize, write a compressed-tensors directory, pack it, sign it, read it back. UI
+// A sweep's winner as a signed .tnpk: quantize, write it in a layout that serving engines load, pack it, sign it, read it back. UI
 // thread; the work is one job.
 #pragma once
 #include <QObject>

@@ -103,7 +103,7 @@ void Project::apply(const ProjectData& next) {
     markDirty();
     if (before.base != next.base || before.fineTune != next.fineTune || before.guessed != next.guessed) emit pairChanged();
     if (!(before.limits == next.limits)) emit limitsChanged();
-    if (before.candidates != next.candidates || before.priceId != next.priceId || before.sweepModel != next.sweepModel || before.sweepText != next.sweepText)
+    if (before.candidates != next.candidates || before.imports != next.imports || before.priceId != next.priceId || before.sweepModel != next.sweepModel || before.sweepText != next.sweepText)
         emit sweepSetupChanged();
     emit changed();
 }
@@ -133,6 +133,12 @@ void Project::setLimits(const optimizer::Limits& limits) {
 }
 void Project::setCandidates(const QStringList& names) {
     push(tr("choose candidates"), kMergeCandidates, [&](ProjectData& d) { d.candidates = names; });
+}
+void Project::setImports(const QStringList& paths, const QStringList& candidates) {
+    push(tr("choose quantized models"), -1, [&](ProjectData& d) {
+        d.imports = paths;
+        d.candidates = candidates;
+    });
 }
 void Project::setPriceId(const QString& id) {
     push(tr("choose price"), kMergePrice, [&](ProjectData& d) { d.priceId = id; });
@@ -240,6 +246,7 @@ QByteArray Project::toJson(const ProjectData& d) {
               {"limits", limits}, {"candidates", candidates}, {"price", str(d.priceId)}, {"sweep_model", str(d.sweepModel)},
               {"sweep_text", str(d.sweepText)}, {"notes", str(d.notes)}, {"sweep_job", str(d.sweepJob)}, {"artifact", str(d.artifact)},
               {"winner", str(d.winner)}, {"used", str(d.used.toUTC().toString(Qt::ISODate))}};
+    for (const QString& path : d.imports) j["imports"].push_back(str(path));
     if (d.savedPercent >= 0) j["saved_percent"] = d.savedPercent;
     return QByteArray::fromStdString(j.dump(2)) + '\n';
 }
@@ -268,6 +275,9 @@ Result<ProjectData> Project::fromJson(const QByteArray& json, const QString& whe
     if (const auto it = j.find("candidates"); it != j.end() && it->is_array())
         for (const Json& c : *it)
             if (c.is_string()) d.candidates.append(QString::fromStdString(c.get<std::string>()));
+    if (const auto it = j.find("imports"); it != j.end() && it->is_array())
+        for (const Json& path : *it)
+            if (path.is_string()) d.imports.append(QString::fromStdString(path.get<std::string>()));
     d.priceId = text(j, "price");
     d.sweepModel = text(j, "sweep_model");
     d.sweepText = text(j, "sweep_text");

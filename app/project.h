@@ -18,7 +18,8 @@ struct ProjectData {
     QString base, fineTune;       ///< absolute paths; empty: not chosen
     bool guessed = false;         ///< which is which was guessed
     optimizer::Limits limits;
-    QStringList candidates;       ///< names; empty: the default list
+    QStringList candidates;       ///< names; empty: the default list, and all imports
+    QStringList imports;          ///< absolute paths of quantized models that are measured, too, as "import:NAME"
     QString priceId;
     QString sweepModel, sweepText;  ///< paths; empty: the fine-tune, its own text
     QString notes;
@@ -51,6 +52,7 @@ class Project : public QObject {
     void swapPair();
     void setLimits(const optimizer::Limits& limits);
     void setCandidates(const QStringList& names);
+    void setImports(const QStringList& paths, const QStringList& candidates);
     void setPriceId(const QString& id);
     void setSweepModel(const QString& path);
     void setSweepText(const QString& path);

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "app/candidate_model.h"
+#include "app/engine_rows.h"
 #include "app/error_text.h"
 #include "app/format.h"
 #include "core/compute/cpu/cpu_backend.h"
@@ -26,6 +27,7 @@ Trial queued(const QString& name) {
     t.id = t.candidate = name.toStdString();
     return t;
 }
+QString importName(const QString& path) { return QLatin1String(jobs::kImportPrefix) + QFileInfo(path).fileName(); }
 bool sameFile(const QString& a, const QString& b) { return QFileInfo(a).canonicalFilePath() == QFileInfo(b).canonicalFilePath(); }
 /// Seconds a trial took, as it says itself; 0 where it does not.
 double secondsOf(const Trial& t) {
@@ -74,6 +76,8 @@ QStringList SweepController::chosen() const {
     if (names.isEmpty())
         if (const auto defaults = quant::parse_candidates({}); defaults.ok())
             for (const auto& c : *defaults) names.append(QString::fromStdString(c.name));
+    if (m_project.data().candidates.isEmpty())
+        for (const QString& path : m_project.data().imports) names.append(importName(path));
     if (!names.contains(QStringLiteral("fp16"))) names.prepend(QStringLiteral("fp16"));
     return names;
 }
@@ -146,6 +150,9 @@ jobs::SweepSpec SweepController::spec(const QStringList& candidates) const {
     s.text_path = textPath().toStdString();
     s.candidates.clear();
     for (const QString& c : candidates) s.candidates.push_back(c.toStdString());
+    s.imports.clear();
+    for (const QString& path : m_project.data().imports)
+        if (candidates.contains(importName(path))) s.imports.push_back({{}, path.toStdString(), {}});
     return s;
 }
 
@@ -318,6 +325,29 @@ void SweepController::chooseText(const QString& id) {
 void SweepController::setCandidates(const QStringList& names) {
     if (!running()) m_project.setCandidates(names);
 }
+void SweepController::addImport(const QString& path) {
+    if (running() || path.isEmpty()) return;
+    QStringList paths = m_project.data().imports, names = chosen();
+    // One of a name: the latest.
+    paths.removeIf([&](const QString& p) { return importName(p) == importName(path); });
+    paths.append(QFileInfo(path).absoluteFilePath());
+    if (!names.contains(importName(path))) names.append(importName(path));
+    m_project.setImports(paths, names);
+}
+void SweepController::removeImport(const QString& candidate) {
+    if (running()) return;
+    QStringList paths = m_project.data().imports, names = chosen();
+    paths.removeIf([&](const QString& p) { return importName(p) == candidate; });
+    names.removeAll(candidate);
+    m_project.setImports(paths, names);
+}
+QStringList SweepController::imports() const {
+    QStringList paths;
+    const QStringList names = chosen();
+    for (const QString& path : m_project.data().imports)
+        if (names.contains(importName(path))) paths.append(path);
+    return paths;
+}
 void SweepController::setLimits(const optimizer::Limits& limits) { m_project.setLimits(limits); }
 
 void SweepController::acknowledge() {
@@ -393,6 +423,15 @@ QString SweepController::noteText() const {
     return tr("These weights (%1) fit the processor's cache, so the speed ranking here is mostly overhead.").arg(format::bytes(static_cast<double>(fp16->metrics.stored_bytes)));
 }
 
+const QHash<QString, EngineVerdicts>& SweepController::engines() const {
+    if (const QString model = modelPath(); model != m_enginesOf) {
+        m_enginesOf = model;
+        m_engines.clear();
+        for (const auto& [name, layout] : default_layouts(fs::path(model.toStdString()))) m_engines.insert(QString::fromStdString(name), engineVerdicts(layout));
+    }
+    return m_engines;
+}
+
 SweepViewState SweepController::state() const {
     SweepViewState s;
     s.pair = m_pair;
@@ -418,8 +457,20 @@ SweepViewState SweepController::state() const {
         CandidateChoice choice;
         choice.name = QString::fromStdString(c.name);
         choice.checked = checked.contains(choice.name);
+        const double bits = quant::nominal_bits(c);
+        choice.bits = std::isfinite(bits) ? tr("%1 bits").arg(QString::number(bits, 'g', 3)) : tr("by layer");
         s.choices.append(choice);
     }
+    for (const QString& path : m_project.data().imports) {
+        CandidateChoice choice;
+        choice.name = importName(path);
+        choice.importedFrom = path;
+        choice.available = QFileInfo::exists(path);
+        choice.checked = checked.contains(choice.name) && choice.available;
+        if (!choice.available) choice.reason = tr("Not there any more: %1").arg(path);
+        s.choices.append(choice);
+    }
+    s.engines = engines();
     s.expected = expectedText();
     s.recorded = m_recorded;
     s.note = noteText();

@@ -43,6 +43,9 @@ class SweepController : public QObject {
     void chooseText(const QString& id);   ///< a path, or kChooseText
     static constexpr const char* kChooseText = "choose";
     void setCandidates(const QStringList& names);
+    void addImport(const QString& path);  ///< a model that is quantized already
+    void removeImport(const QString& candidate);
+    QStringList imports() const;          ///< paths of those that are chosen
     void setLimits(const optimizer::Limits& limits);
     void acknowledge();                   ///< the banner of a failed run was closed
     bool running() const;
@@ -81,6 +84,7 @@ class SweepController : public QObject {
     jobs::SweepSpec spec(const QStringList& candidates) const;
     QStringList chosen() const;
     QString expectedText() const;
+    const QHash<QString, EngineVerdicts>& engines() const;
     QString noteText() const;
     void updateJob();
 
@@ -93,6 +97,8 @@ class SweepController : public QObject {
     std::optional<Error> m_storeError;
     PairState m_pair;
     QString m_jobId, m_recorded, m_shownFor;
+    mutable QString m_enginesOf;              ///< model that m_engines is of
+    mutable QHash<QString, EngineVerdicts> m_engines;
     std::shared_ptr<const std::vector<optimizer::Trial>> m_trials;
     std::shared_ptr<const optimizer::Judgement> m_judgement;
     QPointer<Job> m_job;

@@ -6,6 +6,7 @@
 // Numbers are numbers here and become text in the pages (app/format.h), except where a field says "sentence".
 #pragma once
 #include <QDateTime>
+#include <QHash>
 #include <QList>
 #include <QMetaType>
 #include <QString>
@@ -148,8 +149,24 @@ struct DeltaViewState {
 };
 
 // ---------------------------------------------------------------------------------------------------------- sweep
+/// One serving engine's verdict on a candidate in a layout: a rule applied to the model's shapes, not a test.
+struct EngineRow {
+    enum class Loads { kNo, kIf, kYes };
+    QString engine;        ///< "vLLM"
+    Loads loads = Loads::kNo;
+    QString kernel;        ///< "Marlin"; empty where it does not load
+    QString why;           ///< the condition, or why not; empty for a plain yes
+    bool operator==(const EngineRow&) const = default;
+};
+struct EngineVerdicts {
+    QString layout;        ///< "compressed-tensors"; empty: not known
+    QList<EngineRow> rows;
+    bool operator==(const EngineVerdicts&) const = default;
+};
 struct CandidateChoice {
     QString name;
+    QString bits;          ///< "4.16 bits", "by layer"
+    QString importedFrom;  ///< path of a model that is quantized already; empty: a candidate made here
     bool checked = true, available = true;
     QString reason;      ///< sentence, where not available: "Needs a GPU with FP8"
 };
@@ -168,6 +185,7 @@ struct SweepViewState {
     std::vector<optimizer::HardwarePrice> prices;
     QString priceId;
     QList<CandidateChoice> choices;
+    QHash<QString, EngineVerdicts> engines;  ///< by candidate, in the layout that most engines load
     QString expected;    ///< sentence beside Start: "9 candidates, about 6 min on this machine"
     int done = 0, total = 0;
     QString timeLeft;    ///< sentence: "about 3 min left"; empty before 3 samples
@@ -236,6 +254,7 @@ struct CompressRequest {
     QString path;
     DeltaMode mode = DeltaMode::kLossless;
     int rank = 16;            ///< of kLowRank
+    QString layout;           ///< of a sweep's candidate: how its weights are written; empty: the usual one
     QString perplexityText;   ///< of a lossy mode: the text to measure on; empty: not measured
     bool folder = false;      ///< form: false = one file
     SigningChoice signing;
@@ -247,10 +266,11 @@ struct CompressDialogState {
     QString primary;          ///< "Compress", "Export"
     CompressRequest request;  ///< preset
     QList<SigningChoice> keys;
+    QList<EngineVerdicts> layouts;  ///< of a sweep's candidate: what it can be written in, the usual one first
     bool hasModes = false;    ///< a delta: what may be lost can be chosen
     QList<Choice> texts;      ///< id: a file on which the perplexity change can be measured
     bool canRebuild = true;   ///< false for quantized exports: nothing to compare with
-    QString commandTemplate;  ///< "tenpak delta compress BASE FT -o %1": %1 becomes the chosen path
+    QString commandTemplate;  ///< "tenpak delta compress BASE FT -o %1": %1 becomes the chosen path, %2 the layout
 };
 
 // ------------------------------------------------------------------------------------------------------ find base dialog

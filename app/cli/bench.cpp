@@ -44,6 +44,12 @@ std::string text_of(const evaluate::TimingResult& r, const model::Transformer& m
     return text;
 }
 
+std::string notes_text(const RunnableModel& m) {
+    std::string text;
+    for (const auto& note : m.notes) text += "\nnote: " + note;
+    return text;
+}
+
 /// The model with the candidate's packed weights in place of its own.
 Result<std::unique_ptr<model::Transformer>> load_candidate(const Context& ctx, const Options& o, const RunnableModel& m, const std::string& name) {
     TENPAK_ASSIGN(const quant::Candidate candidate, quant::find_candidate(name));
@@ -92,6 +98,7 @@ Result<int> compare(const Context& ctx, const Options& o, RunnableModel& m) {
     std::string text = line;
     if (r.repeated > 0) text += "\n" + std::to_string(r.repeated) + " pairs were run again, since other processes used the CPUs";
     if (r.noisy()) text += "\nnoisy: " + std::to_string(r.disturbed) + " of the pairs counted were disturbed";
+    text += notes_text(m) + notes_text(other);
     print_result(ctx,
                  {{"a", a}, {"b", o.versus}, {"ratio", r.ratio}, {"low", r.low}, {"high", std::isfinite(r.high) ? OrderedJson(r.high) : OrderedJson()}, {"faster", faster}, {"pairs", r.pairs},
                   {"repeated", r.repeated}, {"disturbed", r.disturbed}, {"noisy", r.noisy()}, {"batch", options.batch}, {"prompt", options.prompt}, {"steps", options.steps},
@@ -108,6 +115,7 @@ Result<int> run(const Context& ctx, Options o) {
     TENPAK_ASSIGN(RunnableModel m, load_runnable(ctx, o.model, o.base, o.device, o.threads, o.activations, o.load));
     if (candidate) {
         m.transformer.reset();  // two copies of the model would be needed otherwise
+        m.notes.clear();        // its weights are replaced
         TENPAK_ASSIGN(m.transformer, load_candidate(ctx, o, m, o.candidate));
     }
     if (!o.versus.empty()) return compare(ctx, o, m);
@@ -127,8 +135,9 @@ Result<int> run(const Context& ctx, Options o) {
                  {{"latency_ms", percentiles_json(first.latency_ms)}, {"samples", first.samples}, {"time_to_first_token_ms", r.time_to_first_token_ms}, {"prefill_tps", r.prefill_tps},
                   {"decode_tps", first.decode_tps}, {"memory_bytes", r.memory_bytes}, {"bandwidth_fraction", r.bandwidth_fraction}, {"backend", r.backend}, {"device", r.device},
                   {"batch", first.batch}, {"prompt", options.prompt}, {"candidate", candidate ? o.candidate : "fp16"}, {"batches", std::move(batches)}, {"read_bandwidth", r.read_bandwidth},
-                  {"resident_bytes", r.resident_bytes}, {"weight_bytes", m.transformer->weight_bytes()}, {"kernels", m.transformer->kernels()}, {"memory", m.transformer->memory_plan().note}},
-                 text_of(r, *m.transformer));
+                  {"resident_bytes", r.resident_bytes}, {"weight_bytes", m.transformer->weight_bytes()}, {"kernels", m.transformer->kernels()}, {"memory", m.transformer->memory_plan().note},
+                  {"notes", m.notes}},
+                 text_of(r, *m.transformer) + notes_text(m));
     return 0;
 }
 

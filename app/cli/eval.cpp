@@ -112,6 +112,7 @@ std::string text_of(const Options& o, const RunnableModel& m, const Measured& r)
     text += "\n" + m.backend->description();
     if (m.transformer->streamed()) text += " · " + m.transformer->memory_plan().note;
     for (const auto& k : m.transformer->kernels()) text += " · " + k;
+    for (const auto& note : m.notes) text += "\nnote: " + note;
     return text;
 }
 
@@ -148,6 +149,7 @@ OrderedJson json_of(const RunnableModel& m, const Measured& r) {
     j["device"] = m.backend->description();
     j["memory"] = m.transformer->memory_plan().note;
     j["kernels"] = m.transformer->kernels();
+    j["notes"] = m.notes;
     j["windows"] = p.windows;
     j["context"] = p.context;
     j["seconds"] = p.seconds + (r.accuracy ? r.accuracy->seconds : 0);

@@ -89,6 +89,7 @@ Result<int> run(const Context& ctx, Options o) {
         std::snprintf(line, sizeof line, "%zu + %zu tokens (%s), first after %s, then %.1f tokens/s", prompt.size(), g.tokens.size(), g.finish_reason.c_str(), format_duration(g.first_token_seconds).c_str(),
                       g.tokens_per_second);
         print_note(ctx, line);
+        for (const auto& note : m.notes) print_note(ctx, "note: " + note);
         return 0;
     }
     const model::SamplingOptions& s = o.generate.sampling;
@@ -99,6 +100,7 @@ Result<int> run(const Context& ctx, Options o) {
     j["backend"] = m.backend->name();
     j["device"] = m.backend->description();
     j["kernels"] = m.transformer->kernels();
+    j["notes"] = m.notes;
     print_result(ctx, j, {});
     return 0;
 }

@@ -6,6 +6,7 @@
 
 #include "app/cli/command.h"
 #include "core/artifact/artifact.h"
+#include "core/quant/layouts/gguf_model.h"
 #include "core/tensor/model_source.h"
 
 namespace tenpak::cli {
@@ -46,6 +47,13 @@ Result<Facts> read_facts(const std::string& path, const std::string& base) {
             TENPAK_ASSIGN(const auto together, open_model(path, base));
             f.artifact["base_fits"] = together->tensors().size() == f.tensors.size();
         }
+        return f;
+    }
+    if (quant::GgufModel::is_gguf(path)) {
+        TENPAK_ASSIGN(const auto m, quant::GgufModel::open(path));
+        TENPAK_ASSIGN(f.architecture, architecture(m->read_side_file("config.json"), path + ", config.json"));
+        f.tensors = m->tensors();
+        for (const TensorInfo& t : f.tensors) f.file_bytes += m->stored_tensor(*m->find(t.name)).bytes;
         return f;
     }
     TENPAK_ASSIGN(const auto m, ModelDirectory::open(path));

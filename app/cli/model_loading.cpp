@@ -8,6 +8,7 @@
 #include "core/base/file.h"
 #include "core/model/tokenizer.h"
 #include "core/quant/export_layout.h"
+#include "core/quant/layouts/gguf_import.h"
 
 namespace tenpak::cli {
 Result<std::unique_ptr<compute::Backend>> make_backend(const std::string& device, unsigned threads, const std::string& activations) {
@@ -19,8 +20,9 @@ Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path,
     RunnableModel m;
     TENPAK_ASSIGN(m.backend, make_backend(device, threads, activations));
     TENPAK_ASSIGN(m.source, open_model(path, base));
-    // A directory in compressed-tensors layout runs from its packed weights.
+    // A quantized checkpoint runs from its packed weights.
     TENPAK_ASSIGN(const auto overrides, quant::import_quantized(*m.source, ctx.job));
+    m.notes = quant::gguf_import_notes(*m.source, overrides);
     TENPAK_ASSIGN(m.transformer, model::Transformer::load(m.source, overrides, *m.backend, options, ctx.job));
     return m;
 }

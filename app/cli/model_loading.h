@@ -16,6 +16,7 @@ struct RunnableModel {
     std::shared_ptr<const ModelSource> source;
     std::unique_ptr<compute::Backend> backend;
     std::unique_ptr<model::Transformer> transformer;  ///< after backend: it must be destroyed first
+    std::vector<std::string> notes;                   ///< what measurements of this model do not say of its own format
 };
 /// `base`: needed by a .tnpk that holds a delta. `device`: "cpu" or empty; "cuda", "cuda:N" (in a worker process, run_in_worker.h). `activations`: "native", "exact" or empty (exact).
 Result<RunnableModel> load_runnable(const Context& ctx, const std::string& path, const std::string& base, const std::string& device, unsigned threads,

@@ -26,6 +26,7 @@ struct Options {
     std::string model, base, text, calibration, tasks, candidates, hardware, executor = "local", store, record, backend = "cpu", device;
     bool candidates_given = false, fresh = false;
     optimizer::Limits limits;
+    std::vector<std::string> imports;
     std::uint32_t eval_samples = 0, context = 0, batch = 8;
     double heartbeat_timeout = 30;
 };
@@ -88,6 +89,7 @@ Result<jobs::SweepSpec> make_spec(const Options& o, const Context& ctx) {
     TENPAK_RETURN_IF_ERROR(choose_device(o, ctx, spec));
     TENPAK_ASSIGN(const auto candidates, quant::parse_candidates(o.candidates));
     for (const quant::Candidate& c : candidates) spec.candidates.push_back(c.name);
+    for (const std::string& path : o.imports) spec.imports.push_back({{}, path, {}});
     return jobs::prepare_sweep(std::move(spec));
 }
 
@@ -220,9 +222,10 @@ void add_optimize(CLI::App& app, Context& ctx) {
     c->add_option("--min-throughput-tps", o->limits.min_throughput_tps, "Least generated tokens per second over the whole batch")->type_name("N");
     c->add_option("--max-memory-mb", o->limits.max_memory_mb, "Most memory of weights, KV cache and workspace (10^6 bytes)")->type_name("MB");
     c->add_option("--min-accuracy", o->limits.min_accuracy, "Least accuracy on the multiple-choice items, length-normalized")->type_name("PCT");
-    c->add_option("--candidates", o->candidates, "Comma-separated: fp16, int8, int8_g128, rtn_g128, awq_g128, awq_g256, gptq_g128")->type_name("A,B,…")->each([o](const std::string&) {
+    c->add_option("--candidates", o->candidates, "Comma-separated; known: " + quant::known_candidate_names())->type_name("A,B,…")->each([o](const std::string&) {
         o->candidates_given = true;
     });
+    c->add_option("--import", o->imports, "A model that is quantized already (AWQ, GPTQ, compressed-tensors, bitsandbytes, GGUF), to be measured beside the candidates; may be repeated")->type_name("DIR");
     c->add_option("--eval-samples", o->eval_samples, "Windows of text to measure perplexity on (default 128)")->type_name("N");
     c->add_option("--context", o->context, "Tokens of a window (default 256)")->type_name("N");
     c->add_option("--batch", o->batch, "Largest batch to time; 1, 2, 4 … up to it are measured (default 8)")->type_name("N");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/cli/optimize_report.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdarg>
 #include <cstdio>
@@ -101,13 +102,20 @@ std::string verdict(const Trial& t, const Judged& j) {
     return j.on_front ? "passes, on the front" : "passes";
 }
 
+/// Of the column of names.
+int name_width(const std::vector<Trial>& trials) {
+    std::size_t width = 13;
+    for (const Trial& t : trials) width = std::max(width, t.candidate.size());
+    return static_cast<int>(std::min<std::size_t>(width, 60));
+}
+
 /// What of the quality beyond perplexity and of the speed beside fp16 was measured, a line a candidate.
 std::string quality_text(const std::vector<Trial>& trials) {
     std::string s;
     for (const Trial& t : trials) {
         const optimizer::Metrics& m = t.metrics;
         if (t.status != TrialStatus::kDone || (!std::isfinite(m.kl_divergence) && !std::isfinite(m.accuracy) && !m.noisy)) continue;
-        s += format("%-13s ", t.candidate.c_str());
+        s += format("%-*s ", name_width(trials), t.candidate.c_str());
         if (std::isfinite(m.kl_divergence)) s += format(" KL to fp16 %.5f, same likeliest token %.2f %%;", m.kl_divergence, 100 * m.top1_agreement);
         if (std::isfinite(m.accuracy)) s += format(" accuracy %.1f %% ± %.1f;", m.accuracy, m.accuracy_error);
         if (std::isfinite(m.speed_vs_fp16)) s += format(" %.2fx fp16's speed in turn [%.2f, %.2f];", m.speed_vs_fp16, m.speed_vs_fp16_low, m.speed_vs_fp16_high);
@@ -140,19 +148,20 @@ OrderedJson optimize_json(const OptimizeReport& r) {
 }
 
 std::string optimize_text(const OptimizeReport& r) {
-    std::string s = "candidate      perplexity    change, 95 % interval      p99 ms  batch     tok/s   memory    $/1M tok  verdict\n";
+    const int width = name_width(r.trials);
+    std::string s = format("%-*s  perplexity    change, 95 %% interval      p99 ms  batch     tok/s   memory    $/1M tok  verdict\n", width, "candidate");
     for (std::size_t i = 0; i < r.trials.size(); ++i) {
         const Trial& t = r.trials[i];
         const Judged& j = r.judgement.trials[i];
         const optimizer::Metrics& m = t.metrics;
         if (t.status != TrialStatus::kDone) {
-            s += format("%-13s  %s", t.candidate.c_str(), verdict(t, j).c_str()) + (t.error.empty() ? "" : ": " + t.error) + "\n";
+            s += format("%-*s  %s", width, t.candidate.c_str(), verdict(t, j).c_str()) + (t.error.empty() ? "" : ": " + t.error) + "\n";
             continue;
         }
         const std::string interval = std::isfinite(m.ppl_delta)
                                          ? format("%+.2f %% [%+.2f, %+.2f]", m.ppl_delta, m.ppl_delta_low, m.ppl_delta_high)
                                          : std::string("not known");
-        s += format("%-13s  %10s    %-25s  %6s  %5u  %8s  %7s  %10s  %s\n", t.candidate.c_str(), figure("%.3f", m.perplexity).c_str(), interval.c_str(),
+        s += format("%-*s  %10s    %-25s  %6s  %5u  %8s  %7s  %10s  %s\n", width, t.candidate.c_str(), figure("%.3f", m.perplexity).c_str(), interval.c_str(),
                     figure("%.2f", j.p99_ms).c_str(), j.batch, figure("%.0f", j.throughput_tps).c_str(),
                     m.memory_bytes > 0 ? format_bytes(static_cast<double>(m.memory_bytes)).c_str() : "–", figure("%.4g", j.cost_per_1m_tokens).c_str(), verdict(t, j).c_str());
     }

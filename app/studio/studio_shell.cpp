@@ -178,7 +178,7 @@ void Studio::copy(const QString& text) {
 void Studio::copyCommand() {
     const app::ProjectData& d = m_project.data();
     switch (m_window->page()) {
-        case Page::kSweep: copy(app::optimizeCommand(m_sweep->modelPath(), m_sweep->textPath(), d.candidates, d.limits, m_hardware->state().priceId)); break;
+        case Page::kSweep: copy(app::optimizeCommand(m_sweep->modelPath(), m_sweep->textPath(), d.candidates, d.limits, m_hardware->state().priceId, m_sweep->imports())); break;
         case Page::kArtifacts:
             if (!m_artifacts->currentPath().isEmpty()) copy(app::verifyCommand(m_artifacts->currentPath()));
             break;

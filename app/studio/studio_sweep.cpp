@@ -28,6 +28,14 @@ void Studio::connectSweep() {
             refresh(kSweep);  // the list goes back to what is chosen
         });
     });
+    connect(page, &ui::SweepPage::importRequested, this, [this] {
+        app::ChooserRequest r;
+        r.kind = app::ChooserKind::kOpenQuantized;
+        r.title = tr("Add a model that is quantized already");
+        r.startFolder = m_settings.lastFolder();
+        m_dialogs.choosePath(r, [this](const QString& path) { m_sweep->addImport(path); });
+    });
+    connect(page, &ui::SweepPage::importRemoved, sweep, &app::SweepController::removeImport);
     connect(page, &ui::SweepPage::limitsChanged, sweep, &app::SweepController::setLimits);
     connect(page, &ui::SweepPage::startRequested, sweep, &app::SweepController::start);
     connect(page, &ui::SweepPage::pauseRequested, sweep, &app::SweepController::pause);
@@ -42,7 +50,7 @@ void Studio::connectSweep() {
     connect(page, &ui::SweepPage::exportChartRequested, this, &Studio::exportChart);
     connect(page, &ui::SweepPage::copyCommandRequested, this, [this](const QString& candidate) {
         copy(app::optimizeCommand(m_sweep->modelPath(), m_sweep->textPath(), candidate.isEmpty() ? m_project.data().candidates : QStringList{candidate},
-                                  m_project.data().limits, m_hardware->state().priceId));
+                                  m_project.data().limits, m_hardware->state().priceId, candidate.isEmpty() ? m_sweep->imports() : QStringList()));
     });
     connect(page, &ui::SweepPage::bannerActionTriggered, this, &Studio::bannerAction);
     connect(page, &ui::SweepPage::bannerClosed, this, [this] {
@@ -63,6 +71,10 @@ void Studio::connectSweep() {
 
 void Studio::openExportDialog(const QString& candidate) {
     if (candidate.isEmpty() || m_export->running()) return;
+    if (candidate.startsWith(QStringLiteral("import:"))) {
+        showMessage(tr("%1 is a model that was there already: there is nothing to export").arg(candidate.mid(7)));
+        return;
+    }
     const optimizer::Trial* trial = m_sweep->trial(candidate);
     const QString model = m_sweep->modelPath();
     runDialog(m_export->dialogState(candidate, model, trial ? trial->metrics.stored_bytes : 0),

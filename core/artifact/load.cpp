@@ -5,6 +5,7 @@
 #include "core/artifact/artifact.h"
 #include "core/artifact/tensor_map.h"
 #include "core/delta/reconstruct.h"
+#include "core/quant/layouts/gguf_model.h"
 
 namespace tenpak {
 namespace {
@@ -111,6 +112,10 @@ Status Artifact::stream_layers(const ModelSource* base,
 Result<std::shared_ptr<const ModelSource>> open_model(const fs::path& path, const fs::path& base) {
     std::error_code ec;
     if (!looks_like_artifact(path) || !fs::exists(path, ec)) {
+        if (quant::GgufModel::is_gguf(path)) {
+            TENPAK_ASSIGN(auto gguf, quant::GgufModel::open(path));
+            return std::shared_ptr<const ModelSource>(std::move(gguf));
+        }
         TENPAK_ASSIGN(auto directory, ModelDirectory::open(path));
         return std::shared_ptr<const ModelSource>(std::move(directory));
     }

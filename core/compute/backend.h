@@ -127,6 +127,12 @@ class Backend {
     virtual void add(float* x, const float* y, std::size_t n) = 0;                 ///< x += y
     virtual void scale(float* x, std::size_t n, float factor) = 0;                 ///< x *= factor
     virtual void softcap(float* x, std::size_t n, float cap) = 0;                  ///< x = cap * tanh(x / cap)
+    /// h[k][k] += x^T x for x[tokens][k], in fp32; sums[k] (or null) += |x| over the tokens. h is symmetric before and after. Like
+    /// the other calls it may run behind the caller's back. kUnsupported: this backend leaves it to the host.
+    virtual Status gram(const float* x, std::uint32_t tokens, std::uint32_t k, float* h, float* sums = nullptr) {
+        (void)x, (void)tokens, (void)k, (void)h, (void)sums;
+        return make_error(ErrorCode::kUnsupported, "the backend " + name() + " makes no Gram matrices");
+    }
 };
 
 }  // namespace tenpak::compute

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "core/base/file.h"
 #include "core/compute/devices.h"
@@ -15,6 +16,8 @@
 #include "core/model/config.h"
 #include "core/model/tokenizer.h"
 #include "core/model/transformer.h"
+#include "core/quant/export_layout.h"
+#include "core/quant/layouts/gguf_import.h"
 #include "core/quant/quantize.h"
 #include "core/tensor/model_source.h"
 
@@ -92,18 +95,22 @@ class ModelTrial {
 
     Result<optimizer::Trial> run() {
         session_.report("load", 0);
-        TENPAK_ASSIGN(const quant::Candidate candidate, quant::find_candidate(start_.candidate));
+        const auto import = std::find_if(spec_.imports.begin(), spec_.imports.end(), [&](const ImportedModel& m) { return m.name == start_.candidate; });
+        quant::Candidate candidate;
+        if (import == spec_.imports.end()) {
+            TENPAK_ASSIGN(candidate, quant::find_candidate(start_.candidate));
+        }
         TENPAK_ASSIGN(source_, open_sweep_model(spec_.model_path, spec_.base_path));
         TENPAK_ASSIGN(tokenizer_, model::load_tokenizer(*source_));
         TENPAK_ASSIGN(backend_, compute::make_backend(spec_.backend));
         trial_.id = trial_.candidate = start_.candidate;
         trial_.status = optimizer::TrialStatus::kDone;
-        baseline_ = candidate.method == quant::Method::kNone;
+        baseline_ = import == spec_.imports.end() && !candidate.lossy();
         TENPAK_ASSIGN(text_, tokens_of(*tokenizer_, spec_.text_path));
         TENPAK_ASSIGN(const model::ModelConfig config, model::read_config(*source_));
         load_options_ = load_options(config);
         if (!baseline_) TENPAK_RETURN_IF_ERROR(ensure_reference());
-        TENPAK_RETURN_IF_ERROR(load(candidate));
+        TENPAK_RETURN_IF_ERROR(import == spec_.imports.end() ? load(candidate) : load_import(*import));
         TENPAK_RETURN_IF_ERROR(measure_text());
         TENPAK_RETURN_IF_ERROR(measure_tasks());
         TENPAK_RETURN_IF_ERROR(measure_timing());
@@ -154,17 +161,65 @@ class ModelTrial {
             if (!spec_.calibration_path.empty()) {
                 TENPAK_ASSIGN(calibration, tokens_of(*tokenizer_, spec_.calibration_path));
             }
-            TENPAK_ASSIGN(quant::QuantizedModel q, quant::quantize(source_, candidate, calibration, {}, *backend_, ctx_));
+            TENPAK_ASSIGN(quant::QuantizedModel q, quantized(candidate, calibration));
             m.stored_bytes = q.stored_bytes;
             m.compression = q.stored_bytes > 0 ? static_cast<double>(q.baseline_bytes) / static_cast<double>(q.stored_bytes) : optimizer::kUnknown;
             m.bits_per_weight = q.bits_per_weight;
             m.layer_error = layer_errors(q.errors);
-            m.notes = q.notes;
+            m.notes.insert(m.notes.end(), q.notes.begin(), q.notes.end());
             m.quantize_seconds = q.seconds;
             overrides = std::move(q.weights);
             session_.report("load", 0.5);
         }
         TENPAK_ASSIGN(model_, model::Transformer::load(source_, overrides, *backend_, load_options_, ctx_));
+        m.kernels = model_->kernels();
+        if (!model_->memory_plan().note.empty()) m.notes.push_back(model_->memory_plan().note);
+        return {};
+    }
+
+    /// The first trial that needs calibration makes the layers of all that do, in one pass; the others find theirs on disk.
+    Result<quant::QuantizedModel> quantized(const quant::Candidate& candidate, const std::vector<model::Token>& calibration) {
+        if (!candidate.needs_calibration() || start_.checkpoints.empty()) return quant::quantize(source_, candidate, calibration, {}, *backend_, ctx_);
+        quant::QuantizeManyOptions options;
+        options.checkpoints = start_.checkpoints;
+        auto kept = quant::load_checkpoint(source_, candidate, calibration, options, *backend_, ctx_);
+        if (kept.ok() || kept.error().code == ErrorCode::kCancelled) return kept;
+        std::vector<quant::Candidate> all;
+        for (const std::string& name : spec_.candidates) {
+            const auto c = quant::find_candidate(name);
+            if (c.ok() && c->needs_calibration()) all.push_back(*c);
+        }
+        std::optional<quant::QuantizedModel> mine;
+        const auto take = [&](quant::QuantizedModel m) -> Status {
+            if (m.candidate.name == candidate.name) mine = std::move(m);
+            return {};
+        };
+        const Status made = quant::quantize_many(source_, all, calibration, options, *backend_, ctx_, take);
+        if (mine) return std::move(*mine);
+        TENPAK_RETURN_IF_ERROR(ctx_.check());
+        // Another candidate's failure, or a full disk, is no reason to lose this one.
+        if (!made.ok()) trial_.metrics.notes.push_back("quantized by itself: " + made.error().text());
+        return quant::quantize(source_, candidate, calibration, {}, *backend_, ctx_);
+    }
+
+    /// A model that was quantized elsewhere, from its own files.
+    Status load_import(const ImportedModel& import) {
+        session_.report("load", 0);
+        optimizer::Metrics& m = trial_.metrics;
+        TENPAK_ASSIGN(imported_, open_sweep_model(import.path, {}));
+        TENPAK_ASSIGN(const auto overrides, quant::import_quantized(*imported_, ctx_));
+        std::uint64_t linear_bytes = 0, linear_weights = 0, dense = source_->parameters();
+        for (const auto& [name, w] : overrides.linears) {
+            linear_bytes += w.stored_bytes() - std::uint64_t{w.bias.size()} * 2;
+            linear_weights += std::uint64_t{w.n} * w.k;
+        }
+        dense -= std::min(dense, linear_weights);
+        m.stored_bytes = linear_bytes + dense * 2;
+        m.compression = static_cast<double>(source_->parameters() * 2) / static_cast<double>(std::max<std::uint64_t>(m.stored_bytes, 1));
+        m.bits_per_weight = linear_weights == 0 ? 16 : 8.0 * static_cast<double>(linear_bytes) / static_cast<double>(linear_weights);
+        m.notes.push_back("imported from " + import.path);
+        for (std::string& note : quant::gguf_import_notes(*imported_, overrides)) m.notes.push_back(std::move(note));
+        TENPAK_ASSIGN(model_, model::Transformer::load(imported_, overrides, *backend_, load_options_, ctx_));
         m.kernels = model_->kernels();
         if (!model_->memory_plan().note.empty()) m.notes.push_back(model_->memory_plan().note);
         return {};
@@ -262,7 +317,7 @@ class ModelTrial {
     const SweepSpec& spec_;
     WorkerSession& session_;
     JobContext ctx_;
-    std::shared_ptr<const ModelSource> source_;
+    std::shared_ptr<const ModelSource> source_, imported_;
     std::shared_ptr<const model::Tokenizer> tokenizer_;
     std::unique_ptr<compute::Backend> backend_;
     std::unique_ptr<model::Transformer> model_;  // after backend_: it must be destroyed first

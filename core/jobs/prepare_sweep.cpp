@@ -44,13 +44,34 @@ Result<std::string> absolute_file(const std::string& path, const char* option) {
 Status check_candidates(SweepSpec& spec, bool& calibrates) {
     if (spec.candidates.empty()) return make_error(ErrorCode::kInvalidArgument, "the candidate list is empty", {}, "Name at least one candidate");
     for (std::size_t i = 0; i < spec.candidates.size(); ++i) {
-        TENPAK_ASSIGN(const quant::Candidate c, quant::find_candidate(spec.candidates[i]));
-        calibrates |= c.needs_calibration();
+        if (!spec.candidates[i].starts_with(kImportPrefix)) {
+            TENPAK_ASSIGN(const quant::Candidate c, quant::find_candidate(spec.candidates[i]));
+            calibrates |= c.needs_calibration();
+        }
         for (std::size_t k = 0; k < i; ++k) {
             if (spec.candidates[k] == spec.candidates[i]) {
                 return make_error(ErrorCode::kInvalidArgument, "the candidate \"" + spec.candidates[i] + "\" is named twice");
             }
         }
+    }
+    return {};
+}
+
+// Names follow from the paths; models that `candidates` does not name yet are put behind the others.
+Status name_imports(SweepSpec& spec) {
+    for (ImportedModel& m : spec.imports) {
+        std::error_code ec;
+        const fs::path path = fs::canonical(m.path, ec);
+        if (ec) return make_error(ErrorCode::kNotFound, "no model there", m.path, "Name the folder of a quantized model with --import");
+        m.path = path.string();
+        m.name = kImportPrefix + path.filename().string();
+        if (std::find(spec.candidates.begin(), spec.candidates.end(), m.name) == spec.candidates.end()) spec.candidates.push_back(m.name);
+        const auto same = std::count_if(spec.imports.begin(), spec.imports.end(), [&](const ImportedModel& other) { return other.name == m.name; });
+        if (same > 1) return make_error(ErrorCode::kInvalidArgument, "two imported models are called \"" + path.filename().string() + "\"", m.path, "Rename one of the folders");
+    }
+    for (const std::string& c : spec.candidates) {
+        const bool known = std::any_of(spec.imports.begin(), spec.imports.end(), [&](const ImportedModel& m) { return m.name == c; });
+        if (c.starts_with(kImportPrefix) && !known) return make_error(ErrorCode::kInvalidArgument, "no path is known of the candidate \"" + c + "\"", {}, "Name its folder with --import DIR");
     }
     return {};
 }
@@ -91,38 +112,61 @@ Status find_texts(SweepSpec& spec, bool calibrates) {
     return {};
 }
 
-// Size, time and inode of the weight files (their content would take minutes to hash on a large model), and the texts
-// that decide what is computed in whole.
-Result<std::string> fingerprint(const ModelSource& model, const SweepSpec& spec, const std::vector<Digest>& texts) {
-    Sha256 h;
-    const auto add = [&](const std::string& s) { h.update(as_bytes(s + "\n")); };
-    const auto add_file = [&](const std::string& name, const FileIdentity& id) {
+// Size, time and inode of the weight files: their content would take minutes to hash on a large model.
+class Fingerprint {
+   public:
+    void add(const std::string& s) { hash_.update(as_bytes(s + "\n")); }
+    Status add_model(const ModelSource& model, const fs::path& path, const fs::path& base_path) {
+        if (const auto* directory = dynamic_cast<const ModelDirectory*>(&model)) {
+            add_weights(*directory);
+        } else {  // an artifact, and the base that it needs: a folder's manifest names all of its content by hash
+            std::error_code ec;
+            TENPAK_ASSIGN(const File artifact, File::open(fs::is_directory(path, ec) ? path / "manifest.json" : path));
+            add_file("artifact", artifact.identity());
+            if (!base_path.empty()) {
+                TENPAK_ASSIGN(const auto base, ModelDirectory::open(base_path));
+                add("base");
+                add_weights(*base);
+            }
+        }
+        for (const char* side : {"config.json", "tokenizer.json"}) {
+            const auto bytes = model.read_side_file(side);
+            if (bytes.ok()) add(to_hex(sha256(*bytes)));
+        }
+        return {};
+    }
+    std::string finish() { return to_hex(hash_.finish()); }
+
+   private:
+    void add_file(const std::string& name, const FileIdentity& id) {
         add(name + " " + std::to_string(id.size) + " " + std::to_string(id.mtime_ns) + " " + std::to_string(id.device) + ":" + std::to_string(id.inode));
-    };
-    const auto add_weights = [&](const ModelDirectory& m) {
+    }
+    void add_weights(const ModelDirectory& m) {
         std::uint32_t weight = 0;
         for (const ModelFile& f : m.files())
             if (f.weights) add_file(f.path, m.weight_handle(weight++).identity());
-    };
-    if (const auto* directory = dynamic_cast<const ModelDirectory*>(&model)) {
-        add_weights(*directory);
-    } else {  // an artifact, and the base that it needs: a folder's manifest names all of its content by hash
-        const fs::path path = spec.model_path;
-        std::error_code ec;
-        TENPAK_ASSIGN(const File artifact, File::open(fs::is_directory(path, ec) ? path / "manifest.json" : path));
-        add_file("artifact", artifact.identity());
-        if (!spec.base_path.empty()) {
-            TENPAK_ASSIGN(const auto base, ModelDirectory::open(spec.base_path));
-            add("base");
-            add_weights(*base);
-        }
     }
-    for (const char* side : {"config.json", "tokenizer.json"}) {
-        const auto bytes = model.read_side_file(side);
-        if (bytes.ok()) add(to_hex(sha256(*bytes)));
+    Sha256 hash_;
+};
+
+// An imported model is measured on the same tokens as the model itself.
+Status check_import(ImportedModel& m, const model::ModelConfig& config, const std::string& text, const std::vector<model::Token>& tokens) {
+    TENPAK_ASSIGN(const auto source, open_sweep_model(m.path, {}));
+    TENPAK_ASSIGN(const model::ModelConfig own, model::read_config(*source));
+    if (own.vocab != config.vocab) {
+        return make_error(ErrorCode::kMismatch, "the imported model has " + std::to_string(own.vocab) + " tokens, the model itself " + std::to_string(config.vocab), m.path,
+                          "Import quantizations of the same model");
     }
-    for (const Digest& d : texts) add(to_hex(d));
-    return to_hex(h.finish());
+    TENPAK_ASSIGN(const auto tokenizer, model::load_tokenizer(*source));
+    TENPAK_ASSIGN(const auto own_tokens, tokenizer->encode(text, false));
+    if (own_tokens != tokens) {
+        return make_error(ErrorCode::kMismatch, "the imported model's tokenizer cuts the text into other tokens, so perplexities cannot be compared", m.path,
+                          "Import quantizations of the same model");
+    }
+    Fingerprint f;
+    TENPAK_RETURN_IF_ERROR(f.add_model(*source, m.path, {}));
+    m.fingerprint = f.finish();
+    return {};
 }
 
 }  // namespace
@@ -133,6 +177,7 @@ Result<SweepSpec> prepare_sweep(SweepSpec spec) {
         std::sort(spec.batches.begin(), spec.batches.end());
         spec.batches.erase(std::unique(spec.batches.begin(), spec.batches.end()), spec.batches.end());
         if (spec.batches.front() == 0 || spec.batches.back() > 4096) return make_error(ErrorCode::kInvalidArgument, "batch sizes must be from 1 to 4096");
+        TENPAK_RETURN_IF_ERROR(name_imports(spec));
         bool calibrates = false;
         TENPAK_RETURN_IF_ERROR(check_candidates(spec, calibrates));
         put_baseline_first(spec.candidates);
@@ -163,12 +208,18 @@ Result<SweepSpec> prepare_sweep(SweepSpec spec) {
         TENPAK_RETURN_IF_ERROR(find_texts(spec, calibrates));
         TENPAK_ASSIGN(const auto tokenizer, model::load_tokenizer(*model));
         std::vector<Digest> digests;
-        for (const std::string* path : {&spec.text_path, &spec.calibration_path}) {
+        std::vector<model::Token> eval_tokens;
+        std::string eval_text;
+        for (std::string* path : {&spec.text_path, &spec.calibration_path}) {
             if (path->empty()) continue;
-            TENPAK_ASSIGN(const std::string text, read_text_file(*path, kMaxText));
-            TENPAK_ASSIGN(const auto tokens, tokenizer->encode(text, false));
+            TENPAK_ASSIGN(std::string text, read_text_file(*path, kMaxText));
+            TENPAK_ASSIGN(auto tokens, tokenizer->encode(text, false));
             if (tokens.size() < 2) return make_error(ErrorCode::kInvalidArgument, "the text has no tokens to measure on", *path, "Name a longer text");
             digests.push_back(sha256(as_bytes(text)));
+            if (path == &spec.text_path) {
+                eval_text = std::move(text);
+                eval_tokens = std::move(tokens);
+            }
         }
         if (digests.size() == 2 && digests[0] == digests[1]) {
             return make_error(ErrorCode::kInvalidArgument, "evaluation and calibration text are the same, which would flatter the result", spec.text_path,
@@ -179,7 +230,11 @@ Result<SweepSpec> prepare_sweep(SweepSpec spec) {
             TENPAK_RETURN_IF_ERROR(evaluate::parse_choice_items(items, spec.tasks_path));
             digests.push_back(sha256(as_bytes(items)));
         }
-        TENPAK_ASSIGN(spec.model_fingerprint, fingerprint(*model, spec, digests));
+        for (ImportedModel& m : spec.imports) TENPAK_RETURN_IF_ERROR(check_import(m, config, eval_text, eval_tokens));
+        Fingerprint f;
+        TENPAK_RETURN_IF_ERROR(f.add_model(*model, spec.model_path, spec.base_path));
+        for (const Digest& d : digests) f.add(to_hex(d));
+        spec.model_fingerprint = f.finish();
         const compute::CpuFeatures& cpu = compute::cpu_features();
         if (!cuda) spec.device = cpu.model + ", " + std::to_string(usable_cpus()) + " cores, " + cpu.instruction_sets();
         return spec;

@@ -59,7 +59,7 @@ class Sweep {
    private:
     Status reuse(Trial& t) {
         if (t.status == TrialStatus::kDone) return {};
-        if (!options_.fresh) {
+        if (!options_.fresh && !t.candidate.starts_with(kImportPrefix)) {
             TENPAK_ASSIGN(auto known, store_.find_result(job_.result_key, t.candidate));
             if (known) {
                 t = std::move(*known);
@@ -149,12 +149,16 @@ Status run_sweep(JobStore& store, const std::string& job_id, const SweepOptions&
     }
     const Claim claim(store, job_id);
     SweepOptions with_reference = options;
-    if (!options.reference_directory.empty()) with_reference.reference_file = options.reference_directory / ("reference-" + job_id + ".bin");
+    if (!options.reference_directory.empty()) {
+        with_reference.reference_file = options.reference_directory / ("reference-" + job_id + ".bin");
+        with_reference.checkpoints = options.reference_directory / ("quantized-" + job_id);
+    }
     TENPAK_RETURN_IF_ERROR(store.set_status(job_id, JobStatus::kRunning, {}));
     const Status s = Sweep(store, job_id, with_reference, on_update, ctx).run();
     // Worth some 100 MB only while candidates are missing: a sweep that was stopped goes on with it.
     std::error_code ec;
     if (s.ok() && !with_reference.reference_file.empty()) std::filesystem::remove(with_reference.reference_file, ec);
+    if (s.ok() && !with_reference.checkpoints.empty()) std::filesystem::remove_all(with_reference.checkpoints, ec);
     if (s.ok()) return store.set_status(job_id, JobStatus::kDone, {});
     const bool cancelled = s.error().code == ErrorCode::kCancelled;
     (void)store.set_status(job_id, cancelled ? JobStatus::kCancelled : JobStatus::kFailed, cancelled ? std::string() : s.error().text()).ok();

@@ -47,7 +47,7 @@ class Supervisor {
         TENPAK_ASSIGN(child_, ChildProcess::start(options_.worker_program,
                                                   {"worker", "--fd", std::to_string(ChildProcess::kSocketFd), "--parent", std::to_string(::getpid())}, true));
         channel_ = std::make_unique<LineChannel>(child_->take_socket());
-        const Status started = channel_->write_line(start_message({kWorkerProtocol, spec, candidate_, attempt, options_.reference_file.string()}), 2000);
+        const Status started = channel_->write_line(start_message({kWorkerProtocol, spec, candidate_, attempt, options_.reference_file.string(), options_.checkpoints.string()}), 2000);
         // A worker that dies at once breaks the pipe: how it died says more.
         if (!started.ok() && !child_->wait_exit(200)) return give_up(started.error());
         report(true);

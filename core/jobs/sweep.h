@@ -14,6 +14,15 @@
 
 namespace tenpak::jobs {
 
+/// A model that someone quantized already, measured beside the candidates as "import:NAME" (NAME: its folder or file).
+struct ImportedModel {
+    std::string name;         ///< "import:…"; filled by prepare_sweep()
+    std::string path;         ///< absolute
+    std::string fingerprint;  ///< of its files; filled by prepare_sweep()
+    bool operator==(const ImportedModel&) const = default;
+};
+inline constexpr const char* kImportPrefix = "import:";
+
 /// Everything a trial's result depends on. Its canonical JSON's SHA-256 is the identity under which results are reused.
 struct SweepSpec {
     std::string model_path;        ///< absolute
@@ -22,6 +31,7 @@ struct SweepSpec {
     std::string calibration_path;  ///< never the same text as text_path: kInvalidArgument
     std::string tasks_path;        ///< multiple-choice items (evaluate/multiple_choice.h), absolute; empty: none
     std::vector<std::string> candidates;  ///< fp16 is always measured, first
+    std::vector<ImportedModel> imports;   ///< each is in `candidates`, too, by its name
     std::uint32_t eval_samples = 0, context = 0;
     std::vector<std::uint32_t> batches = {1, 2, 4, 8};
     std::uint64_t timing_samples = 300;
@@ -33,7 +43,8 @@ struct SweepSpec {
 /// Canonical JSON: equal specs give equal text.
 std::string sweep_spec_json(const SweepSpec& spec);
 Result<SweepSpec> sweep_spec_from_json(const std::string& json, const std::string& where);
-/// SHA-256 (hex) of all that a trial's result depends on besides its candidate, this program's version included.
+/// SHA-256 (hex) of all that a trial's result depends on besides its candidate, this program's version included. Results
+/// of imported models are not reused by other jobs: their files are not part of it.
 std::string sweep_result_key(const SweepSpec& spec);
 /// What JobStore::create_job wants for a prepared spec; its candidates are spec.candidates.
 JobRecord make_sweep_job(const SweepSpec& spec, const optimizer::Limits& limits, const std::string& hardware);
@@ -48,12 +59,16 @@ struct SweepOptions {
     /// empty: it is not.
     std::filesystem::path reference_directory;
     std::filesystem::path reference_file;  ///< set by run_sweep
+    /// Set by run_sweep, beside the reference: where quantized layers are kept while the sweep runs, so that one pass of the
+    /// calibration text serves all candidates and a sweep that was cut off goes on with the layers that it had.
+    std::filesystem::path checkpoints;
 };
 
 /// Fills what is left open and checks all inputs: the model opens, its architecture is known, the texts have tokens and
 /// are not the same file or content. Where the spec names no text, the model's own is taken: `text/` inside the model's
 /// folder or beside it, there NAME.txt for a model folder NAME, else base.txt; calibration: calibration.txt there; items:
 /// NAME.jsonl, else tasks.jsonl.
+/// Imported models must have the model's vocabulary and cut the text into the same tokens; they are put last.
 /// candidates: fp16 is put first. eval_samples and context 0 become the defaults. Fills model_fingerprint and device.
 Result<SweepSpec> prepare_sweep(SweepSpec spec);
 

@@ -18,6 +18,7 @@ Json to_json(const SweepSpec& s) {
             {"timing_seconds", s.timing_seconds}, {"backend", s.backend}, {"model_fingerprint", s.model_fingerprint}, {"device", s.device}};
     if (!s.base_path.empty()) j["base"] = s.base_path;
     if (!s.tasks_path.empty()) j["tasks"] = s.tasks_path;
+    for (const ImportedModel& m : s.imports) j["imports"].push_back({{"name", m.name}, {"path", m.path}, {"fingerprint", m.fingerprint}});
     return j;
 }
 
@@ -57,6 +58,15 @@ Result<SweepSpec> sweep_spec_from_json(const std::string& json, const std::strin
         if (!c.is_string()) return make_error(ErrorCode::kMalformed, "\"candidates\" must hold strings", where);
         s.candidates.push_back(c.get<std::string>());
     }
+    const Json imports = j.value("imports", Json::array());
+    if (!imports.is_array() || imports.size() > kMaxCandidates) return make_error(ErrorCode::kMalformed, "\"imports\" must be an array", where);
+    for (const Json& i : imports) {
+        ImportedModel m;
+        TENPAK_ASSIGN(m.name, json_get<std::string>(i, "name", where));
+        TENPAK_ASSIGN(m.path, json_get<std::string>(i, "path", where));
+        TENPAK_ASSIGN(m.fingerprint, json_get<std::string>(i, "fingerprint", where));
+        s.imports.push_back(std::move(m));
+    }
     TENPAK_ASSIGN(const Json batches, json_get<Json>(j, "batches", where));
     if (!batches.is_array() || batches.size() > kMaxBatches) return make_error(ErrorCode::kMalformed, "\"batches\" must be an array", where);
     s.batches.clear();
@@ -72,6 +82,7 @@ Result<SweepSpec> sweep_spec_from_json(const std::string& json, const std::strin
 std::string sweep_result_key(const SweepSpec& spec) {
     Json j = to_json(spec);
     j.erase("candidates");
+    j.erase("imports");
     j["program"] = TENPAK_VERSION;
     return to_hex(sha256(as_bytes(canonical_json(j))));
 }

@@ -25,7 +25,7 @@ Result<int> protocol_of(const Json& j) {
 }  // namespace
 
 std::string start_message(const StartMessage& m) {
-    return canonical_json({{"type", "start"}, {"protocol", m.protocol}, {"candidate", m.candidate}, {"attempt", m.attempt}, {"reference", m.reference}, {"spec", sweep_spec_json(m.spec)}});
+    return canonical_json({{"type", "start"}, {"protocol", m.protocol}, {"candidate", m.candidate}, {"attempt", m.attempt}, {"reference", m.reference}, {"checkpoints", m.checkpoints}, {"spec", sweep_spec_json(m.spec)}});
 }
 
 Result<StartMessage> parse_start(const std::string& line) {
@@ -37,6 +37,9 @@ Result<StartMessage> parse_start(const std::string& line) {
     TENPAK_ASSIGN(m.candidate, json_get<std::string>(j, "candidate", kWhere));
     TENPAK_ASSIGN(const auto attempt, json_get<std::uint64_t>(j, "attempt", kWhere));
     m.attempt = static_cast<unsigned>(std::min<std::uint64_t>(attempt, 1'000'000));
+    if (j.contains("checkpoints")) {
+        TENPAK_ASSIGN(m.checkpoints, json_get<std::string>(j, "checkpoints", kWhere));
+    }
     if (j.contains("reference")) {
         TENPAK_ASSIGN(m.reference, json_get<std::string>(j, "reference", kWhere));
     }

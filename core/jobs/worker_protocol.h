@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The messages between `tenpak worker` and its parent, one JSON object a line.
-//   parent -> worker  {"type":"start","protocol":1,"candidate":C,"attempt":N,"reference":F,"spec":"…"}   then perhaps {"type":"cancel"}
+//   parent -> worker  {"type":"start","protocol":1,"candidate":C,"attempt":N,"reference":F,"checkpoints":D,"spec":"…"}   then perhaps {"type":"cancel"}
 //   worker -> parent  {"type":"hello","protocol":1}, {"type":"heartbeat"}, {"type":"progress","phase":P,"fraction":F},
 //                     and at the end {"type":"result","trial":"…"} or {"type":"error","code":C,"what":…,"where":…,"hint":…}
 #pragma once
@@ -19,6 +19,7 @@ struct StartMessage {
     std::string candidate;
     unsigned attempt = 1;
     std::string reference;  ///< file of fp16's predictions: fp16 writes it, the others read it. Empty: none
+    std::string checkpoints;  ///< folder of quantized layers, shared by the sweep's candidates. Empty: none
 };
 std::string start_message(const StartMessage& m);
 Result<StartMessage> parse_start(const std::string& line);

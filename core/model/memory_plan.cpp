@@ -20,21 +20,24 @@ constexpr double kUsable = 0.95;
 
 std::uint64_t padded(std::uint64_t v, std::uint64_t to) { return (v + to - 1) / to * to; }
 
-/// A weight in the form that kernels read: whole panels of 16 rows (cpu/panels.h), near enough for other backends too.
-std::uint64_t packed_bytes(WeightFormat format, std::uint64_t n, std::uint64_t k, std::uint64_t group, bool bias) {
-    const std::uint64_t rows = padded(n, 16), groups = group == 0 ? 1 : k / group, width = padded(k / groups, 8);
-    const std::uint64_t extra = bias ? rows * 4 : 0;
-    switch (format) {
+/// A weight in the form that kernels read: whole panels of 16 rows (cpu/panels.h), near enough for other backends too. Scales
+/// of groups take 16 bits, as those of all candidates do; nf4's 32, or 8 where doubly quantized.
+std::uint64_t packed_bytes(const LinearWeight& w, bool bias) {
+    const std::uint64_t n = w.n, k = w.k, rows = padded(n, 16), panels = rows / 16;
+    const std::uint64_t groups = w.group == 0 ? 1 : k / w.group, width = padded(k / groups, 8);
+    const std::uint64_t header = w.symmetric ? 32 : 64;  // of a group, as the following: 16 rows
+    const std::uint64_t extra = (bias ? rows * 4 : 0) + w.group_index.size() * 4;
+    switch (w.format) {
         case WeightFormat::kF32: return rows * k * 4 + extra;
         case WeightFormat::kBF16:
         case WeightFormat::kF16: return rows * padded(k, 32) * 2 + extra;
-        case WeightFormat::kInt8Channel: return rows * (padded(k, 64) + 8) + extra;
-        case WeightFormat::kInt8Group: return rows * groups * (width + 4) + extra;
-        case WeightFormat::kInt4Group: return rows * groups * (width / 2 + 4) + extra;
-        case WeightFormat::kNf4Group: return rows * groups * (width / 2 + 4) + extra;
-        case WeightFormat::kInt4Residual:
-        case WeightFormat::kInt4Sparse: return rows * groups * (width * 3 / 4 + 4) + extra;
-        case WeightFormat::kFp8Channel: return rows * (padded(k, 64) + 8) + extra;
+        case WeightFormat::kInt8Channel: return rows * (padded(k, 64) + 4) + extra;
+        case WeightFormat::kFp8Channel: return rows * (padded(k, 32) + 4) + extra;
+        case WeightFormat::kInt8Group: return panels * groups * (width * 16 + 32) + extra;
+        case WeightFormat::kInt4Group: return panels * groups * (width * 8 + header) + extra;
+        case WeightFormat::kInt4Residual: return panels * groups * (padded(k / groups, 16) * 12 + header) + extra;
+        case WeightFormat::kInt4Sparse: return panels * groups * (width * 8 + padded(width * 2, 64) + padded(48 + width * 2 + width / 8, 64)) + extra;
+        case WeightFormat::kNf4Group: return panels * (groups * width * 8 + (w.scale_codes.empty() ? groups : (groups + 3) / 4) * 64) + extra;
     }
     return 0;
 }
@@ -49,11 +52,15 @@ class Planner {
         if (const auto it = overrides_.linears.find(l.name); it != overrides_.linears.end()) {
             const LinearWeight& w = it->second;
             plan.loading = std::max(plan.loading, w.stored_bytes());
-            return packed_bytes(w.format, w.n, w.k, w.group, !w.bias.empty() || !l.bias.empty());
+            return packed_bytes(w, !w.bias.empty() || !l.bias.empty());
         }
         const bool half = is_half(l.name);
         plan.loading = std::max(plan.loading, values * (half ? 2 : 4) * (l.transposed ? 2 : 1));
-        return packed_bytes(half ? WeightFormat::kBF16 : WeightFormat::kF32, l.n, l.k, 0, !l.bias.empty());
+        LinearWeight dense;
+        dense.format = half ? WeightFormat::kBF16 : WeightFormat::kF32;
+        dense.n = l.n;
+        dense.k = l.k;
+        return packed_bytes(dense, !l.bias.empty());
     }
     bool is_half(const std::string& name) const {
         const TensorInfo* t = source_.find(name);

@@ -74,7 +74,7 @@ Status Transformer::Impl::check_layers(const WeightLoader& loader) const {
     for (const Layer& layer : layers) {
         for (const StoredLinear& linear : layer.layout.linears) {
             TENPAK_RETURN_IF_ERROR(loader.check(linear));
-            if (!linear.bias.empty()) continue;
+            if (!linear.bias.empty() || loader.overridden(linear.name)) continue;
             const std::string bias = linear.name.substr(0, linear.name.size() - std::strlen("weight")) + "bias";
             if (source->find(bias) != nullptr) {
                 return make_error(ErrorCode::kMismatch, "the weights hold " + bias + ", which config.json does not ask for", source->id(), "config.json and the weights do not belong together");

@@ -19,6 +19,8 @@ class WeightLoader {
         : source_(source), overrides_(overrides), dense_f32_(dense_f32) {}
 
     bool has(const std::string& name) const;
+    /// This linear's weight and bias come from the overrides.
+    bool overridden(const std::string& name) const { return overrides_.linears.contains(name); }
     /// kNotFound, kMismatch (shape), kNumeric (not finite), kUnsupported (dtype); each names the tensor.
     Result<std::vector<float>> vector(const std::string& name, std::uint32_t size) const;
     Result<std::vector<float>> matrix(const std::string& name, std::uint32_t rows, std::uint32_t columns) const;

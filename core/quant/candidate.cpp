@@ -3,19 +3,34 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 namespace tenpak::quant {
 namespace {
 
 constexpr double kMinMixedBits = 4, kMaxMixedBits = 16;
 
-std::string known_names() {
+}  // namespace
+
+double nominal_bits(const Candidate& c) {
+    using F = compute::WeightFormat;
+    if (c.method == Method::kNone) return 16;
+    if (c.method == Method::kMixed) return c.target_bits > 0 ? c.target_bits : std::numeric_limits<double>::quiet_NaN();
+    const double per_group = c.group == 0 ? 0 : 1.0 / c.group;
+    switch (c.format) {
+        case F::kInt4Group: return 4 + (16 + (c.symmetric ? 0 : 4)) * per_group;
+        case F::kInt4Residual: return 6 + (16 + (c.symmetric ? 0 : 6)) * per_group;
+        case F::kInt4Sparse: return 6 + (16 + 4) * per_group;
+        case F::kNf4Group: return 4 + (8 + 32.0 / 256) * per_group;
+        default: return c.bits + 16 * per_group;
+    }
+}
+
+std::string known_candidate_names() {
     std::string s;
     for (const Candidate& c : known_candidates()) s += (s.empty() ? "" : ", ") + c.name;
     return s + ", mixed_4.5 (any number of bits)";
 }
-
-}  // namespace
 
 const std::vector<Candidate>& known_candidates() {
     // All 4-bit candidates have zero points, as AWQ files have, so that rtn_g128 is a fair yardstick: on the sample symmetric
@@ -42,7 +57,7 @@ const std::vector<Candidate>& known_candidates() {
 }
 
 const std::vector<std::string>& default_candidates() {
-    static const std::vector<std::string> names = {"fp16", "int8", "int8_g128", "nf4", "rtn_g128", "awq_g128", "gptq_g128", "int4_residual"};
+    static const std::vector<std::string> names = {"fp16", "int8", "int8_g128", "nf4", "rtn_g128", "awq_g128", "gptq_g128", "int4_residual", "mixed"};
     return names;
 }
 
@@ -64,7 +79,7 @@ Result<Candidate> find_candidate(std::string_view name) {
                           "Name 4 to 16 bits, mixed_4.5 for example");
     }
     return make_error(ErrorCode::kInvalidArgument, "unknown candidate \"" + std::string(name) + "\"", {},
-                      "Known candidates: " + known_names());
+                      "Known candidates: " + known_candidate_names());
 }
 
 Result<std::vector<Candidate>> parse_candidates(std::string_view list) {
@@ -81,7 +96,7 @@ Result<std::vector<Candidate>> parse_candidates(std::string_view list) {
         const std::string_view name = list.substr(begin, end - begin);
         if (name.empty()) {
             return make_error(ErrorCode::kInvalidArgument, "the list of candidates has an empty element", {},
-                              "Known candidates: " + known_names());
+                              "Known candidates: " + known_candidate_names());
         }
         TENPAK_ASSIGN(Candidate c, find_candidate(name));
         for (const Candidate& seen : out) {

@@ -39,6 +39,9 @@ struct Candidate {
 /// fp16, int8, llm_int8, int8_g128, fp8, nf4, rtn_g128, awq_g128, awq_g256, gptq_g128, gptq_g128_sym, gptq_g128_desc, int4_residual,
 /// int4_sparse25, mixed. fp16 is the model's own 16-bit weights. Any "mixed_B" (mixed_4.5) is known, too: B bits per weight.
 const std::vector<Candidate>& known_candidates();
+/// Bits that a weight takes with its share of scales and zero points, where groups divide all tensors; NaN for mixed without a target.
+double nominal_bits(const Candidate& candidate);
+std::string known_candidate_names();  ///< "fp16, int8, …, mixed_4.5 (any number of bits)"
 /// What `optimize` tries when nothing is named.
 const std::vector<std::string>& default_candidates();
 /// kInvalidArgument for an unknown name, listing the known ones.

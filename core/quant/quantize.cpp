@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/quant/calibration.h"
 #include "core/quant/checkpoint.h"
+#include "core/quant/mixed/search.h"
 #include "core/quant/quantizer.h"
 #include "core/quant/sequential.h"
 
@@ -32,11 +33,13 @@ void note_groups(QuantizedModel& r) {
     }
 }
 
-void count_bytes(const ModelSource& source, QuantizedModel& r) {
-    std::uint64_t linear_bytes = 0, linear_weights = 0;
+void count_bytes(const ModelSource& source, const MixedPlan& mixed, QuantizedModel& r) {
+    std::uint64_t linear_bytes = 0, linear_weights = 0, dense_weights = 0;
     for (const TensorInfo& t : source.tensors()) {
         r.baseline_bytes += t.elements() * 2;
-        if (!r.weights.linears.contains(t.name)) r.stored_bytes += t.elements() * 2;
+        if (r.weights.linears.contains(t.name)) continue;
+        r.stored_bytes += t.elements() * 2;
+        if (mixed.formats.contains(t.name)) dense_weights += t.elements();  // was to be quantized, and 16 bit is its format
     }
     for (const auto& [name, w] : r.weights.linears) {
         // The bias is a tensor of its own and was counted above.
@@ -44,7 +47,8 @@ void count_bytes(const ModelSource& source, QuantizedModel& r) {
         linear_weights += std::uint64_t{w.n} * w.k;
     }
     r.stored_bytes += linear_bytes;
-    r.bits_per_weight = linear_weights == 0 ? 16.0 : 8.0 * static_cast<double>(linear_bytes) / static_cast<double>(linear_weights);
+    linear_weights += dense_weights;
+    r.bits_per_weight = linear_weights == 0 ? 16.0 : 8.0 * static_cast<double>(linear_bytes + 2 * dense_weights) / static_cast<double>(linear_weights);
 }
 
 Status refuse_quantized(const ModelSource& source) {
@@ -58,7 +62,6 @@ Status refuse_quantized(const ModelSource& source) {
 }
 
 Status check_candidate(const Candidate& c) {
-    if (c.method == Method::kMixed) return make_error(ErrorCode::kUnsupported, "no search for mixed candidates", c.name);
     if (c.format == compute::WeightFormat::kInt4Group && (c.bits < 2 || c.bits > 4)) {
         return make_error(ErrorCode::kUnsupported, "4-bit groups hold codes of 2 to 4 bits", c.name);
     }
@@ -75,16 +78,23 @@ void append(QuantizedModel& to, QuantizedModel part) {
     }
 }
 
+std::string plan_fingerprint(const std::string& candidate, const MixedPlan& plan) {
+    std::string all = candidate;
+    for (const auto& [linear, c] : plan.formats) all += "|" + linear + ":" + c.name;
+    return to_hex(sha256(as_bytes(all)));
+}
+
 // A candidate under way: which layers are on disk, or what was made so far.
 struct Work {
     Candidate candidate;
+    MixedPlan mixed;  // kMixed
     Checkpoints checkpoints{{}, {}};
     std::vector<bool> ready;  // layers on disk
     QuantizedModel result;
     double seconds = 0;
 
     bool finished() const { return candidate.method == Method::kNone || std::all_of(ready.begin(), ready.end(), [](bool r) { return r; }); }
-    bool sequential(const CalibrationOptions& o) const { return candidate.method == Method::kGptq && o.propagate; }
+    bool sequential(const CalibrationOptions& o) const { return (candidate.method == Method::kGptq || candidate.method == Method::kMixed) && o.propagate; }
 };
 
 class Quantization {
@@ -92,7 +102,10 @@ class Quantization {
     Quantization(std::shared_ptr<const ModelSource> source, const QuantizeManyOptions& options, compute::Backend& backend, const JobContext& ctx)
         : source_(std::move(source)), options_(options), backend_(backend), ctx_(ctx), pool_(backend.threads()) {}
 
-    Status prepare(std::span<const Candidate> candidates, std::span<const model::Token> calibration) {
+    /// `search`: formats of mixed candidates are searched where they are not known; else kNotFound.
+    Status prepare(std::span<const Candidate> candidates, std::span<const model::Token> calibration, bool search) {
+        calibration_ = calibration;
+        search_ = search;
         TENPAK_ASSIGN(config_, model::read_config(*source_));
         TENPAK_RETURN_IF_ERROR(refuse_quantized(*source_));
         if (const TensorInfo* t = source_->find(model::layer_layout(config_, 0).linears.front().name)) dtype_ = t->dtype;
@@ -138,8 +151,9 @@ class Quantization {
             r.notes.insert(r.notes.begin(), "calibrated on " + std::to_string(windows_.tokens.size()) + " tokens: the text has no more windows of " +
                                                 std::to_string(windows_.length));
         }
+        r.notes.insert(r.notes.begin(), w.mixed.notes.begin(), w.mixed.notes.end());
         note_groups(r);
-        count_bytes(*source_, r);
+        count_bytes(*source_, w.mixed, r);
         return r;
     }
     std::vector<Work>& work() { return work_; }
@@ -155,9 +169,11 @@ class Quantization {
             Work w;
             w.candidate = c;
             w.ready.resize(config_.layers);
+            if (c.method == Method::kMixed) TENPAK_RETURN_IF_ERROR(choose_formats(w, model));
             if (!options_.checkpoints.empty() && c.method != Method::kNone) {
                 TENPAK_RETURN_IF_ERROR(check_relative_path(c.name));
-                const std::string fingerprint = candidate_fingerprint(model, c, windows_, options_.calibration, backend);
+                std::string fingerprint = candidate_fingerprint(model, c, windows_, options_.calibration, backend);
+                if (c.method == Method::kMixed) fingerprint = plan_fingerprint(fingerprint, w.mixed);
                 w.checkpoints = Checkpoints(options_.checkpoints / (c.name + "-" + fingerprint.substr(0, 12)), fingerprint);
                 for (std::uint32_t l = 0; l < config_.layers; ++l) {
                     TENPAK_RETURN_IF_ERROR(ctx_.check());
@@ -166,6 +182,32 @@ class Quantization {
             }
             work_.push_back(std::move(w));
         }
+        return {};
+    }
+
+    Status choose_formats(Work& w, const std::string& model) {
+        if (const auto it = options_.mixed.find(w.candidate.name); it != options_.mixed.end()) {
+            w.mixed = it->second;
+            return {};
+        }
+        const auto begin = Clock::now();
+        if (!sensitivity_) {
+            SensitivityOptions measure;
+            measure.calibration = options_.calibration;
+            fs::path file;
+            std::string fingerprint;
+            if (!options_.checkpoints.empty()) {
+                Candidate any = w.candidate;
+                any.name = "sensitivity";
+                any.target_bits = 0;
+                fingerprint = candidate_fingerprint(model, any, windows_, options_.calibration, backend_.name()) + "-" + std::to_string(xxh3_64(std::as_bytes(calibration_)));
+                file = options_.checkpoints / ("sensitivity-" + fingerprint.substr(0, 12) + ".json");
+            }
+            TENPAK_ASSIGN(sensitivity_, find_sensitivity(source_, calibration_, measure, backend_, ctx_, file, fingerprint, search_));
+        }
+        TENPAK_ASSIGN(const Composition composition, compose(*sensitivity_, w.candidate.target_bits, ctx_));
+        w.mixed = plan_of(*sensitivity_, composition);
+        w.seconds += seconds_since(begin);
         return {};
     }
 
@@ -178,6 +220,7 @@ class Quantization {
         job.progress = &progress_;
         job.dtype = dtype_;
         job.result.candidate = w.candidate;
+        if (w.candidate.method == Method::kMixed) job.mixed = &w.mixed;
         return job;
     }
     Status keep(Work& w, std::uint32_t layer, QuantizedModel part) {
@@ -249,6 +292,9 @@ class Quantization {
     ThreadPool pool_;
     model::ModelConfig config_;
     CalibrationWindows windows_;
+    std::span<const model::Token> calibration_;
+    bool search_ = true;
+    std::optional<Sensitivity> sensitivity_;  // one serves all mixed candidates
     DType dtype_ = DType::kBF16;
     PassProgress progress_;
     std::vector<Work> work_;
@@ -265,7 +311,7 @@ Status quantize_many(std::shared_ptr<const ModelSource> source, std::span<const 
                      const QuantizeManyOptions& options, compute::Backend& backend, const JobContext& ctx, const std::function<Status(QuantizedModel)>& done) {
     try {
         Quantization q(std::move(source), options, backend, ctx);
-        TENPAK_RETURN_IF_ERROR(q.prepare(candidates, calibration));
+        TENPAK_RETURN_IF_ERROR(q.prepare(candidates, calibration, true));
         TENPAK_RETURN_IF_ERROR(q.run());
         for (Work& w : q.work()) {
             TENPAK_ASSIGN(QuantizedModel r, q.take(w));
@@ -281,7 +327,7 @@ Result<QuantizedModel> load_checkpoint(std::shared_ptr<const ModelSource> source
                                        const QuantizeManyOptions& options, compute::Backend& backend, const JobContext& ctx) {
     try {
         Quantization q(std::move(source), options, backend, ctx);
-        TENPAK_RETURN_IF_ERROR(q.prepare({&candidate, 1}, calibration));
+        TENPAK_RETURN_IF_ERROR(q.prepare({&candidate, 1}, calibration, false));
         if (!q.work().front().finished()) {
             return make_error(ErrorCode::kNotFound, "not all layers of this candidate are quantized yet", candidate.name);
         }
@@ -294,7 +340,7 @@ Result<QuantizedModel> load_checkpoint(std::shared_ptr<const ModelSource> source
 Result<QuantizedModel> quantize(std::shared_ptr<const ModelSource> source, const Candidate& candidate, std::span<const model::Token> calibration,
                                 const CalibrationOptions& options, compute::Backend& backend, const JobContext& ctx) {
     std::optional<QuantizedModel> result;
-    TENPAK_RETURN_IF_ERROR(quantize_many(std::move(source), {&candidate, 1}, calibration, {.calibration = options, .checkpoints = {}, .also = {}}, backend, ctx,
+    TENPAK_RETURN_IF_ERROR(quantize_many(std::move(source), {&candidate, 1}, calibration, {.calibration = options, .checkpoints = {}, .also = {}, .mixed = {}}, backend, ctx,
                                          [&](QuantizedModel q) -> Status {
                                              result = std::move(q);
                                              return {};

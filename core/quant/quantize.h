@@ -2,6 +2,7 @@
 // Turns a model into a candidate's packed weights, layer by layer. Deterministic for any number of threads.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -47,6 +48,13 @@ Result<QuantizedModel> quantize(std::shared_ptr<const ModelSource> source, const
                                 std::span<const model::Token> calibration, const CalibrationOptions& options,
                                 compute::Backend& backend, const JobContext& ctx);
 
+/// What a mixed candidate is made of: the method and format of each linear, by tensor name, as a candidate (kNone: it stays in 16
+/// bit), and what a user should know of the choice.
+struct MixedPlan {
+    std::map<std::string, Candidate> formats;
+    std::vector<std::string> notes;
+};
+
 struct QuantizeManyOptions {
     CalibrationOptions calibration;
     /// A folder (made if need be) where each finished layer of each candidate is kept: a run that was cut off goes on there, with
@@ -54,6 +62,9 @@ struct QuantizeManyOptions {
     /// when read; what is damaged is made anew. Empty: all results lie in memory until the pass is over.
     fs::path checkpoints;
     std::function<Status(CalibratedLayer&)> also;  ///< sees every layer of the pass, calibrated; may be empty
+    /// Mixed candidates, by name, whose formats are chosen already. For others they are searched (mixed/README.md), which costs a pass
+    /// of its own and some whole-model passes; with `checkpoints`, once for all sizes.
+    std::map<std::string, MixedPlan> mixed;
 };
 
 /// All candidates in one pass over the layers: the calibration text runs through the unquantized model once, and each layer's

@@ -47,6 +47,18 @@ void Job::note_progress(const std::string& detail) const {
     ctx.report({.phase = "quantize", .done = progress->done, .total = progress->total, .unit = "tensors", .detail = detail});
 }
 
+const Candidate& Job::candidate_for(const std::string& linear) const {
+    if (mixed == nullptr) return result.candidate;
+    static const Candidate none;
+    const auto it = mixed->formats.find(linear);
+    return it == mixed->formats.end() ? none : it->second;
+}
+
+void Job::skip(const DenseLinear& linear) const {
+    if (progress != nullptr) ++progress->done;
+    note_progress(linear.name);
+}
+
 Status Job::add(const DenseLinear& from, compute::LinearWeight weight, double relative_error, double nearest_error) {
     weight.bias = from.bias;
     TENPAK_RETURN_IF_ERROR(weight.validate(from.name));
@@ -107,20 +119,24 @@ Result<compute::LinearWeight> quantize_linear(const DenseLinear& from, LayerInpu
 }
 
 Status quantize_layer(Job& job, CalibratedLayer& layer) {
-    const Candidate& c = job.result.candidate;
-    if (c.method == Method::kAwq) return quantize_layer_awq(job, layer);
+    if (job.result.candidate.method == Method::kAwq) return quantize_layer_awq(job, layer);
     for (std::size_t i = 0; i < layer.linears.size(); ++i) {
         TENPAK_RETURN_IF_ERROR(job.ctx.check());
         const DenseLinear& from = layer.linears[i];
+        const Candidate& c = job.candidate_for(from.name);
+        if (c.method == Method::kNone) {
+            job.skip(from);
+            continue;
+        }
         std::vector<std::string> notes;
         TENPAK_ASSIGN(compute::LinearWeight q, quantize_linear(from, layer.input_of(i), c, job.dtype, *job.pool, job.ctx, notes));
         for (const std::string& n : notes) job.note(n);
         double error = 0, nearest = 0;
-        if (c.method == Method::kRoundToNearest) {  // the same figure with and without a calibration text
+        if (c.method == Method::kRoundToNearest && job.mixed == nullptr) {  // the same figure with and without a calibration text
             error = nearest = relative_weight_error(from.w, q.dequantize());
         } else {
             TENPAK_ASSIGN(error, layer.relative_error(i, q.dequantize(), *job.pool, job.ctx));
-            TENPAK_ASSIGN(nearest, layer.nearest_error(i, job.format_for(from.k), *job.pool, job.ctx));
+            TENPAK_ASSIGN(nearest, layer.nearest_error(i, group_format(c, from.k, job.dtype), *job.pool, job.ctx));
         }
         TENPAK_RETURN_IF_ERROR(job.add(from, std::move(q), error, nearest));
     }

@@ -24,9 +24,14 @@ struct Job {
     JobContext ctx;
     ThreadPool* pool = nullptr;
     PassProgress* progress = nullptr;  ///< may be null
+    const MixedPlan* mixed = nullptr;  ///< where the candidate is mixed
     QuantizedModel result;
     DType dtype = DType::kBF16;  ///< of the model's linears: 16-bit type that norms and biases are rounded to
 
+    /// By whose method and format this linear is quantized: the job's own candidate, unless it is mixed.
+    const Candidate& candidate_for(const std::string& linear) const;
+    /// Leaves a linear as it is.
+    void skip(const DenseLinear& linear) const;
     /// Candidate's bits and symmetry with the group that fits k.
     GroupFormat format_for(std::uint32_t k) const;
     /// A value as the model's 16-bit type holds it (fp32 models: bf16).

@@ -476,6 +476,8 @@ class ControllersTest : public QObject {
         l.max_latency_p99_ms = 100;
         QCOMPARE(optimizeCommand(QStringLiteral("/m"), {}, {QStringLiteral("fp16"), QStringLiteral("int8")}, l, QStringLiteral("l4")),
                  QStringLiteral("tenpak optimize /m --max-ppl-delta 2 --max-latency-p99-ms 100 --candidates fp16,int8 --hardware l4"));
+        QCOMPARE(optimizeCommand(QStringLiteral("/m"), {}, {QStringLiteral("fp16"), QStringLiteral("import:x AWQ")}, {}, {}, {QStringLiteral("/hub/x AWQ")}),
+                 QStringLiteral("tenpak optimize /m --candidates fp16 --import '/hub/x AWQ'"));
     }
 };
 

@@ -35,6 +35,7 @@ class ProjectTest : public QObject {
         l.max_ppl_delta = 1.5;
         p.setLimits(l);
         p.setCandidates({QStringLiteral("fp16"), QStringLiteral("awq_g128")});
+        p.setImports({QStringLiteral("/hub/chat-AWQ")}, {QStringLiteral("fp16"), QStringLiteral("awq_g128"), QStringLiteral("import:chat-AWQ")});
         p.setPriceId(QStringLiteral("l4"));
         p.setNotes(QStringLiteral("Grüße"));
         p.recordSweep(QStringLiteral("s-1"), QStringLiteral("awq_g128"));

@@ -173,6 +173,28 @@ class SweepTest : public QObject {
         QVERIFY(app.sweep.state().banner.isEmpty());       // stopping is no error
     }
 
+    void aQuantizedModelIsMeasuredBesideTheCandidates() {
+        const QString name = QStringLiteral("import:finetune");
+        App app(m_dir->path());
+        useScript(app, {{"fp16", {result(0, 50, 100)}}, {"import:finetune", {result(0.3, 30, 200)}}}, {QStringLiteral("fp16")});
+        app.sweep.addImport(sample("finetune"));
+        app.sweep.addImport(sample("finetune"));  // again: still once
+        QCOMPARE(app.sweep.imports(), QStringList{sample("finetune")});
+        QCOMPARE(app.sweep.state().choices.last().name, name);
+        QVERIFY(app.sweep.state().choices.last().checked);
+        QSignalSpy finished(&app.sweep, &SweepController::finished);
+        app.sweep.start({});
+        QVERIFY(finished.wait(20000));
+        QVERIFY(app.sweep.trial(name) != nullptr);
+        QVERIFY(app.sweep.trial(name)->status == optimizer::TrialStatus::kDone);
+        QCOMPARE(app.sweep.winner(), name);
+        app.sweep.removeImport(name);
+        QVERIFY(app.sweep.imports().isEmpty());
+        for (const CandidateChoice& c : app.sweep.state().choices) QVERIFY(c.importedFrom.isEmpty());
+        app.project.undoStack()->undo();
+        QCOMPARE(app.sweep.imports(), QStringList{sample("finetune")});
+    }
+
     void withoutTheWorkerProgramTheReasonIsSaid() {
         App app(m_dir->path(), {}, {});
         useScript(app, {{"fp16", {result(0, 50, 100)}}}, {QStringLiteral("fp16")});

@@ -82,7 +82,11 @@ void probe(benchmark::State& state) {
     BENCHMARK_CAPTURE(function, fp16, WeightFormat::kF16) __VA_ARGS__;                    \
     BENCHMARK_CAPTURE(function, int8, WeightFormat::kInt8Channel) __VA_ARGS__;            \
     BENCHMARK_CAPTURE(function, int8_g128, WeightFormat::kInt8Group) __VA_ARGS__;         \
-    BENCHMARK_CAPTURE(function, int4_g128, WeightFormat::kInt4Group) __VA_ARGS__
+    BENCHMARK_CAPTURE(function, int4_g128, WeightFormat::kInt4Group) __VA_ARGS__;         \
+    BENCHMARK_CAPTURE(function, int4_residual_g128, WeightFormat::kInt4Residual) __VA_ARGS__; \
+    BENCHMARK_CAPTURE(function, int4_sparse_g128, WeightFormat::kInt4Sparse) __VA_ARGS__; \
+    BENCHMARK_CAPTURE(function, nf4_g128, WeightFormat::kNf4Group) __VA_ARGS__;           \
+    BENCHMARK_CAPTURE(function, fp8, WeightFormat::kFp8Channel) __VA_ARGS__
 
 BENCHMARK(probe)->UseRealTime()->Iterations(2);
 TENPAK_FORMATS(decode, ->Arg(1)->Arg(4)->Arg(8)->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond)->MinTime(0.4));

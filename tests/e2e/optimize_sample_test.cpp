@@ -70,6 +70,33 @@ TEST(OptimizeSample, WholeSweepWithDefaultsHasAWinner) {
     EXPECT_THAT(none.err, HasSubstr("latency p99"));
 }
 
+TEST(OptimizeSample, AnImportedModelIsMeasuredBesideTheCandidates) {
+    if (!std::filesystem::exists(test::sample_dir() / "base" / "model.safetensors")) GTEST_SKIP() << "SKIPPED: no sample model";
+    const Bench bench;
+    const auto theirs = bench.dir / "theirs";
+    const auto base = test::sample_dir() / "base";
+    const auto q = test::run_program(test::bin_dir() / "tenpak", {"quantize", base.string(), "--candidate", "rtn_g128", "-o", theirs.string()}, bench.environment(), 100);
+    ASSERT_EQ(q.code, 0) << q.err;
+    const std::vector<std::string> few = {"--candidates", "rtn_g128", "--import", theirs.string(), "--eval-samples", "8", "--batch", "1"};
+    const auto r = optimize(bench, base, few);
+    ASSERT_EQ(r.code, 0) << r.err;
+    const Json candidates = Json::parse(r.out)["candidates"];
+    ASSERT_EQ(candidates.size(), 3u);
+    ASSERT_EQ(candidates[2]["candidate"], "import:theirs");
+    ASSERT_EQ(candidates[2]["status"], "done") << candidates[2]["error"];
+    // The same codes by way of a file: the same predictions, the same size.
+    EXPECT_EQ(candidates[2]["ppl"], candidates[1]["ppl"]);
+    EXPECT_EQ(candidates[2]["compression"], candidates[1]["compression"]);
+    EXPECT_EQ(candidates[2]["bits_per_weight"], candidates[1]["bits_per_weight"]);
+
+    const auto same_name = optimize(bench, base, {"--import", theirs.string(), "--import", theirs.string()});
+    EXPECT_EQ(same_name.code, 2);
+    EXPECT_THAT(same_name.err, HasSubstr("two imported models"));
+    const auto nothing = optimize(bench, base, {"--import", (bench.dir / "nothing").string()});
+    EXPECT_EQ(nothing.code, 1);
+    EXPECT_THAT(nothing.err, HasSubstr("no model there"));
+}
+
 class OptimizeRefusals : public testing::Test {
    protected:
     void SetUp() override {

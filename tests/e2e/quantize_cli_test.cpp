@@ -58,7 +58,9 @@ TEST(QuantizeCli, RefusesWithOneLineAndTheRightCode) {
         {{base, "--candidate", "int5", "-o", out}, 2, "gptq_g128"},
         {{base, "--candidate", "fp16", "-o", out}, 2, "nothing to quantize"},
         {{base, "-o", out}, 2, "candidate"},
-        {{base, "--candidate", "awq_g128", "-o", out, "--layout", "gguf"}, 1, "not built yet"},
+        {{base, "--candidate", "awq_g128", "-o", out, "--layout", "exl2"}, 2, "bitsandbytes"},
+        {{base, "--candidate", "nf4", "-o", out, "--layout", "awq"}, 1, "Layouts that can: bitsandbytes, bf16"},
+        {{base, "--candidate", "awq_g128"}, 2, "no output"},
         {{base, "--candidate", "awq_g128", "-o", (dir / "full").string()}, 2, "not an empty folder"},
         {{base, "--candidate", "awq_g128", "-o", (dir / "no/such/folder/x").string()}, 1, "cannot create"},
         {{base, "--candidate", "awq_g128", "-o", out, "--calibration", short_text.string()}, 2, "too short"},
@@ -72,4 +74,49 @@ TEST(QuantizeCli, RefusesWithOneLineAndTheRightCode) {
         EXPECT_EQ(std::count(r.err.begin(), r.err.end(), '\n'), 1) << r.err;
         EXPECT_FALSE(std::filesystem::exists(out));
     }
+}
+
+TEST(QuantizeCli, WritesEveryLayoutAndReadsItBack) {
+    const test::TempDir dir;
+    const auto perplexity = [&](const std::string& model) {
+        const auto r = test::run_program(test::bin_dir() / "tenpak", {"eval", model, "--text", sample("text/base.txt"), "--context", "128", "--eval-samples", "2", "--json", "--quiet"});
+        EXPECT_EQ(r.code, 0) << r.err;
+        return json::parse(r.out)["perplexity"].get<double>();
+    };
+    double rtn = 0;
+    for (const auto& [candidate, layout] : std::vector<std::pair<const char*, const char*>>{
+             {"rtn_g128", "compressed-tensors"}, {"rtn_g128", "awq"}, {"rtn_g128", "gptq"}, {"rtn_g128", "gptq_v2"}, {"rtn_g128", "bf16"}, {"nf4", "bitsandbytes"}}) {
+        const std::string out = (dir / (std::string(candidate) + layout)).string();
+        const auto r = tenpak_quantize({sample("base"), "--candidate", candidate, "-o", out, "--layout", layout});
+        ASSERT_EQ(r.code, 0) << r.err;
+        const json j = json::parse(r.out);
+        EXPECT_EQ(j["layout"], layout);
+        EXPECT_EQ(j["engines"].size(), 5u);
+        const double p = perplexity(out);
+        if (rtn == 0) rtn = p;
+        if (std::string(candidate) != "rtn_g128") continue;
+        if (std::string(layout) == "bf16") {
+            EXPECT_NEAR(p, rtn, rtn * 0.01);  // values rounded to bf16
+        } else {
+            EXPECT_EQ(p, rtn) << layout;  // the same weights
+        }
+    }
+}
+
+TEST(QuantizeCli, SaysWhoLoadsItBeforeTheWork) {
+    const test::TempDir dir;
+    const auto r = tenpak_quantize({sample("base"), "--candidate", "awq_g128", "--verdict"});
+    ASSERT_EQ(r.code, 0) << r.err;
+    const json j = json::parse(r.out);
+    EXPECT_EQ(j["candidate"], "awq_g128");
+    std::vector<std::string> layouts;
+    for (const auto& l : j["layouts"]) {
+        layouts.push_back(l["layout"]);
+        ASSERT_EQ(l["engines"].size(), 5u);
+        for (const auto& e : l["engines"]) EXPECT_TRUE(e["loads"] == "yes" || !e["why"].is_null()) << e;
+    }
+    EXPECT_EQ(layouts.front(), j["layout"]);
+    EXPECT_NE(std::find(layouts.begin(), layouts.end(), "gptq_v2"), layouts.end());
+    EXPECT_EQ(std::find(layouts.begin(), layouts.end(), "bitsandbytes"), layouts.end());
+    EXPECT_TRUE(std::filesystem::is_empty(dir.path()));
 }

@@ -6,6 +6,7 @@ namespace tenpak::fuzz {
 const std::vector<Target>& targets() {
     static const std::vector<Target> all{
         {"safetensors", safetensors_target, safetensors_seeds},
+        {"gguf", gguf_target, gguf_seeds},
         {"manifest", manifest_target, manifest_seeds},
         {"artifact", artifact_target, artifact_seeds},
         {"bundle", bundle_target, bundle_seeds},
@@ -13,6 +14,7 @@ const std::vector<Target>& targets() {
         {"tokenizer", tokenizer_target, tokenizer_seeds},
         {"sentencepiece", sentencepiece_target, sentencepiece_seeds},
         {"chat_template", chat_template_target, chat_template_seeds},
+        {"checkpoint", checkpoint_target, checkpoint_seeds},
     };
     return all;
 }

@@ -13,6 +13,7 @@ namespace tenpak::fuzz {
 using Input = std::span<const std::byte>;
 
 void safetensors_target(Input input);  ///< the header of a .safetensors file
+void gguf_target(Input input);         ///< the header of a .gguf file, and blocks of its tensors
 void manifest_target(Input input);     ///< manifest.json, as it is and in canonical form
 void artifact_target(Input input);     ///< a .tnpk file, as it is and with a header made right for it
 void tokenizer_target(Input input);     ///< tokenizer.json, and texts by what it makes
@@ -20,6 +21,7 @@ void sentencepiece_target(Input input); ///< tokenizer.model
 void chat_template_target(Input input); ///< a chat template, and a conversation by it
 void bundle_target(Input input);       ///< signature.sig and model.sig, their payloads and the HMAC document
 void serving_target(Input input);      ///< what a server of language models answers: event streams, log-probabilities
+void checkpoint_target(Input input);   ///< a quantized checkpoint: its settings on the first line, then a .safetensors file
 
 struct Target {
     const char* name;
@@ -29,6 +31,7 @@ struct Target {
 const std::vector<Target>& targets();
 
 std::vector<std::string> safetensors_seeds();
+std::vector<std::string> gguf_seeds();
 std::vector<std::string> manifest_seeds();
 std::vector<std::string> artifact_seeds();
 std::vector<std::string> bundle_seeds();
@@ -36,5 +39,6 @@ std::vector<std::string> serving_seeds();
 std::vector<std::string> tokenizer_seeds();
 std::vector<std::string> sentencepiece_seeds();
 std::vector<std::string> chat_template_seeds();
+std::vector<std::string> checkpoint_seeds();
 
 }  // namespace tenpak::fuzz

@@ -3,6 +3,7 @@
 //   decode   a token of the linear layers of Llama-2-7B's shape at batch 1, 4, 16, as one replayed graph: GB/s of weights read, against a copy
 //            measured beside it, and against the same layers in bf16
 //   prefill  512 and 2048 tokens: TFLOP/s, against cuBLASLt in bf16 (the bf16 rows)
+//   and attention, and Gram matrices of calibration text
 //   tenpak_gpu_bench [DEVICE]
 #include <algorithm>
 #include <chrono>
@@ -35,11 +36,23 @@ struct Model {
     double weights = 0;
 };
 
-Model make_model(Backend& gpu, WeightFormat f) {
+/// `f` in groups of 128 (nf4: 64, as bitsandbytes makes it); `act_order`: GPTQ's columns in any order; `outliers`: LLM.int8.
+struct Candidate {
+    WeightFormat f;
+    bool act_order = false, outliers = false;
+};
+LinearWeight bench_weight(const Candidate& c, std::uint32_t n, std::uint32_t k, unsigned seed) {
+    LinearWeight w = random_weight(c.f, n, k, c.f == WeightFormat::kNf4Group ? 64 : 128, seed);
+    if (c.act_order) shuffle_groups(w, k);
+    // Beyond 3 sigma of what a norm leaves: 1 activation in 400.
+    if (c.outliers) w.outlier_threshold = 3;
+    return w;
+}
+
+Model make_model(Backend& gpu, const Candidate& c) {
     Model m;
-    const std::uint32_t group = 128;
     // One host weight a shape: what the codes are does not matter to the time.
-    const LinearWeight square = random_weight(f, kHidden, kHidden, group, 1), up = random_weight(f, kIntermediate, kHidden, group, 2), down = random_weight(f, kHidden, kIntermediate, group, 3);
+    const LinearWeight square = bench_weight(c, kHidden, kHidden, 1), up = bench_weight(c, kIntermediate, kHidden, 2), down = bench_weight(c, kHidden, kIntermediate, 3);
     for (std::uint32_t l = 0; l < kLayers; ++l) {
         Layer layer;
         for (auto* p : {&layer.q, &layer.k, &layer.v, &layer.o}) *p = need(gpu.make_linear(square));
@@ -115,6 +128,24 @@ void attention(Backend& gpu, std::uint32_t context) {
     }
 }
 
+void gram(Backend& gpu, std::uint32_t k) {
+    constexpr std::uint32_t kTokens = 2048;
+    Buffer x(gpu), h(gpu), sums(gpu);
+    need(x.assign(random_floats(std::size_t{kTokens} * k, 1)));
+    need(h.assign(std::vector<float>(std::size_t{k} * k)));
+    need(sums.assign(std::vector<float>(k)));
+    double best = 1e30;
+    for (int r = 0; r < 5; ++r) {
+        constexpr int kCalls = 10;
+        need(gpu.synchronize());
+        const auto start = Clock::now();
+        for (int i = 0; i < kCalls; ++i) need(gpu.gram(x.data(), kTokens, k, h.data(), sums.data()));
+        need(gpu.synchronize());
+        best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count() / kCalls);
+    }
+    std::printf("Gram matrix of %u, %u tokens: %.2f ms, %.1f TFLOP/s of fp32 (half of x^T x)\n", k, kTokens, best * 1e3, 1.0 * k * k * kTokens / best / 1e12);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -127,8 +158,10 @@ int main(int argc, char** argv) {
     const double copy = gpu.copy_bandwidth();
     std::printf("%s, copies at %.0f GB/s\n", gpu.description().c_str(), copy / 1e9);
     double bf16_decode[3] = {}, bf16_prefill[2] = {};
-    for (const WeightFormat f : {WeightFormat::kBF16, WeightFormat::kInt4Group, WeightFormat::kInt8Group, WeightFormat::kInt8Channel}) {
-        const Model m = make_model(gpu, f);
+    for (const Candidate& c : {Candidate{WeightFormat::kBF16}, {WeightFormat::kInt4Group}, {WeightFormat::kInt4Group, true}, {WeightFormat::kNf4Group}, {WeightFormat::kInt4Residual},
+                               {WeightFormat::kInt4Sparse}, {WeightFormat::kInt8Group}, {WeightFormat::kInt8Channel}, {WeightFormat::kInt8Channel, false, true}, {WeightFormat::kFp8Channel}}) {
+        const WeightFormat f = c.f;
+        const Model m = make_model(gpu, c);
         std::printf("%s\n", m.layers[0].q->kernel());
         int i = 0;
         for (const std::uint32_t batch : {1u, 4u, 16u}) {
@@ -146,6 +179,7 @@ int main(int argc, char** argv) {
         }
     }
     for (const std::uint32_t context : {512u, 4096u}) attention(gpu, context);
+    for (const std::uint32_t k : {kHidden, kIntermediate}) gram(gpu, k);
     const auto after = gpu.copy_bandwidth();
     std::printf("copies at the end at %.0f GB/s\n", after / 1e9);
     return 0;

@@ -44,10 +44,23 @@ int operations(Backend& gpu) {
             std::uint32_t n, k, group;
         };
         const Shape shapes[] = {{16, 64, 32}, {1, 2, 2}, {37, 96, 32}, {129, 300, 50}, {256, 512, 128}, {96, 640, 0}, {48, 180, 18}, {1024, 4096, 128}, {4096, 1024, 64}, {333, 11008, 128}};
-        for (const WeightFormat f : {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kF16, WeightFormat::kInt8Channel, WeightFormat::kInt8Group, WeightFormat::kInt4Group})
+        const std::uint32_t tokens[] = {1, 3, 8, 9, 16, 17, 33, 64, 70, 130, 300};
+        const auto all = [&](WeightFormat f) {
             for (const Shape& s : shapes)
-                for (const std::uint32_t t : {1u, 3u, 8u, 9u, 16u, 17u, 33u, 64u, 70u, 130u, 300u}) cases.linear(f, s.n, s.k, s.group, t, t % 2 == 1);
+                for (const std::uint32_t t : tokens)
+                    if (has_shape(f, s.k, s.group)) cases.linear(f, s.n, s.k, s.group, t, t % 2 == 1);
+        };
+        for (const WeightFormat f : {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kF16}) all(f);
+        for (const WeightFormat f : kQuantizedFormats) all(f);
+        for (const LinearWeight& w : special_weights())
+            for (const std::uint32_t t : tokens) cases.linear(w, t);
         bad += report(cases, "products");
+    }
+    {
+        BackendCases cases(gpu);
+        for (const std::uint32_t k : {1u, 5u, 130u, 576u, 1024u})
+            for (const std::uint32_t t : {1u, 16u, 131u, 700u}) cases.gram(k, t);
+        bad += report(cases, "Gram matrices");
     }
     {
         BackendCases cases(gpu);
@@ -100,16 +113,16 @@ int models(CudaBackend& gpu) {
     };
     check("fp32", {}, true, 2e-3);
     check("bf16", {}, false, 1e-2);
-    for (const WeightFormat f : {WeightFormat::kInt4Group, WeightFormat::kInt8Group, WeightFormat::kInt8Channel}) {
+    for (const WeightFormat f : kQuantizedFormats) {
         WeightOverrides overrides;
         unsigned seed = 1;
         for (const auto& [name, dims] : tiny.shapes) {
             if (name.find("proj.weight") == std::string::npos) continue;
             LinearWeight w = random_weight(f, static_cast<std::uint32_t>(dims[0]), static_cast<std::uint32_t>(dims[1]), dims[1] % 64 == 0 ? 64 : 16, ++seed);
-            for (auto& z : w.zeros) z = static_cast<std::uint8_t>(7 + z % 2);
+            for (auto& z : w.zeros) z = static_cast<std::uint8_t>((f == WeightFormat::kInt4Residual ? 31 : 7) + z % 2);
             overrides.linears.emplace(name, std::move(w));
         }
-        check(weight_format_name(f), overrides, false, f == WeightFormat::kInt8Channel ? 6e-2 : 2e-2);
+        check(weight_format_name(f), overrides, false, f == WeightFormat::kInt8Channel || f == WeightFormat::kFp8Channel ? 6e-2 : 2e-2);
     }
     const auto use = need(gpu.memory());
     std::printf("%llu graphs, %llu replays, %llu launches; %.1f MB at most\n", static_cast<unsigned long long>(use.graphs), static_cast<unsigned long long>(use.graph_launches),

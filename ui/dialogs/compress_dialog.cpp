@@ -52,6 +52,8 @@ class CompressDialog::Private {
     Label* modeHint = new Label({}, Type::kCaption, Ink::kMuted);
     QWidget* textRow = new QWidget;
     QComboBox* text = new QComboBox;
+    QComboBox* layout = new QComboBox;
+    Label* engines = new Label({}, Type::kCaption, Ink::kMuted);
     Label* expected = new Label({}, Type::kBody, Ink::kMuted);
     QComboBox* sign = new QComboBox;
     Label* explanation = new Label({}, Type::kCaption, Ink::kMuted);
@@ -97,9 +99,30 @@ class CompressDialog::Private {
         expected->setText(lossless ? state.expected : CompressDialog::tr("Lossless it would take: %1").arg(state.expected));
         refresh();
     }
+    /// "Loads in vLLM (Marlin) and SGLang (Marlin); with a condition in transformers; not in llama.cpp."
+    QString enginesText() const {
+        const int i = layout->currentIndex();
+        if (i < 0 || i >= state.layouts.size()) return {};
+        QStringList yes, maybe, no;
+        for (const app::EngineRow& e : state.layouts.at(i).rows) {
+            const QString name = e.kernel.isEmpty() ? e.engine : CompressDialog::tr("%1 (%2)").arg(e.engine, e.kernel);
+            if (e.loads == app::EngineRow::Loads::kYes) yes.append(name);
+            else if (e.loads == app::EngineRow::Loads::kIf) maybe.append(CompressDialog::tr("%1: %2").arg(name, e.why));
+            else no.append(e.engine);
+        }
+        QStringList lines;
+        if (!yes.isEmpty()) lines.append(CompressDialog::tr("Loads in %1.").arg(yes.join(QStringLiteral(", "))));
+        for (const QString& m : maybe) lines.append(CompressDialog::tr("With a condition in %1.").arg(m));
+        if (!no.isEmpty()) lines.append(CompressDialog::tr("Not in %1.").arg(no.join(QStringLiteral(", "))));
+        return lines.join(QLatin1Char('\n'));
+    }
+    QString chosenLayout() const { return layout->count() > 0 ? layout->currentText() : QString(); }
     QString commandText() const {
         const QString file = path->text().trimmed();
-        QString line = state.commandTemplate.arg(quoted(file)) + modeOption(chosenMode());
+        QString line = state.commandTemplate;
+        if (line.contains(QStringLiteral("%2"))) line = line.arg(quoted(file), chosenLayout().isEmpty() ? QString() : QStringLiteral(" --layout ") + chosenLayout());
+        else line = line.arg(quoted(file));
+        line += modeOption(chosenMode());
         if (chosenMode() == app::DeltaMode::kLowRank) line += QString::number(rank->value());
         if (!chosenText().isEmpty()) line += QStringLiteral(" --text ") + quoted(chosenText());
         line += (form->current() == 1 ? QStringLiteral(" --form dir") : QString());
@@ -109,6 +132,7 @@ class CompressDialog::Private {
         return line;
     }
     void refresh() {
+        engines->setText(enginesText());
         explanation->setText(chosen().explanation);
         explanation->setVisible(!chosen().explanation.isEmpty());
         // A zero-width space after each slash lets long paths wrap; the Copy button gives the plain text.
@@ -187,6 +211,25 @@ CompressDialog::CompressDialog(const app::CompressDialogState& state, QWidget* p
     formRow->addWidget(d->form);
     formRow->addStretch();
     add(tr("Form"), formRow);
+
+    d->layout->setObjectName(QStringLiteral("compressLayout"));
+    d->layout->setAccessibleName(tr("Layout of the weights"));
+    d->engines->setObjectName(QStringLiteral("compressEngines"));
+    d->engines->setWordWrap(true);
+    if (!state.layouts.isEmpty()) {
+        for (const app::EngineVerdicts& l : state.layouts) d->layout->addItem(l.layout);
+        if (const int at = d->layout->findText(state.request.layout); at > 0) d->layout->setCurrentIndex(at);
+        auto* layoutColumn = makeColumn(6);
+        layoutColumn->addWidget(d->layout);
+        layoutColumn->addWidget(d->engines);
+        add(tr("Layout"), layoutColumn);
+        connect(d->layout, &QComboBox::currentIndexChanged, this, [this] { d->refresh(); });
+    } else {
+        for (QWidget* w : std::initializer_list<QWidget*>{d->layout, d->engines}) {
+            w->setParent(this);
+            w->hide();
+        }
+    }
 
     if (state.hasModes) {
         auto* modeRow = makeRow();
@@ -315,6 +358,7 @@ app::CompressRequest CompressDialog::request() const {
     r.folder = d->form->current() == 1;
     r.mode = d->chosenMode();
     r.rank = d->rank->value();
+    r.layout = d->chosenLayout();
     r.perplexityText = d->chosenText();
     r.signing = d->chosen();
     r.readBack = d->readBack->isChecked();

@@ -35,6 +35,7 @@ class ModelDialog : public QFileDialog {
 QString filterOf(ChooserKind kind) {
     switch (kind) {
         case ChooserKind::kOpenModel: return QtDialogService::tr("Models (*.safetensors *.tnpk config.json)");
+        case ChooserKind::kOpenQuantized: return QtDialogService::tr("Quantized models (*.safetensors *.gguf config.json)");
         case ChooserKind::kOpenArtifact:
         case ChooserKind::kSaveArtifact: return QtDialogService::tr("TenPak artifacts (*.tnpk)");
         case ChooserKind::kOpenProject:
@@ -60,7 +61,8 @@ QString suffixOf(ChooserKind kind) {
 }  // namespace
 
 void QtDialogService::choosePath(const app::ChooserRequest& request, std::function<void(QString)> done) {
-    auto* dialog = request.kind == ChooserKind::kOpenModel ? new ModelDialog(m_window) : new QFileDialog(m_window);
+    const bool model = request.kind == ChooserKind::kOpenModel || request.kind == ChooserKind::kOpenQuantized;
+    auto* dialog = model ? new ModelDialog(m_window) : new QFileDialog(m_window);
     dialog->setAttribute(Qt::WA_DeleteOnClose);
     dialog->setObjectName(QStringLiteral("chooser"));
     dialog->setWindowTitle(request.title);
@@ -84,10 +86,10 @@ void QtDialogService::choosePath(const app::ChooserRequest& request, std::functi
     }
     // The toolkit's own dialog: it can take folders and files at once, and follows the theme.
     dialog->setOption(QFileDialog::DontUseNativeDialog);
-    connect(dialog, &QDialog::finished, this, [dialog, kind = request.kind, done = std::move(done)](int result) {
+    connect(dialog, &QDialog::finished, this, [dialog, model, done = std::move(done)](int result) {
         QString path = result == QDialog::Accepted && !dialog->selectedFiles().isEmpty() ? dialog->selectedFiles().first() : QString();
         // config.json or weights chosen inside a model's folder stand for the folder.
-        if (kind == ChooserKind::kOpenModel && QFileInfo(path).isFile() && !path.endsWith(QStringLiteral(".tnpk")) &&
+        if (model && QFileInfo(path).isFile() && !path.endsWith(QStringLiteral(".tnpk")) && !path.endsWith(QStringLiteral(".gguf")) &&
             QFileInfo::exists(QFileInfo(path).dir().filePath(QStringLiteral("config.json"))))
             path = QFileInfo(path).absolutePath();
         done(path);

@@ -71,6 +71,31 @@ void Inspector::addPair(const QString& name, const QString& value, Ink ink) {
     m_body->addLayout(row);
 }
 
+void Inspector::addEngines(const app::EngineVerdicts& engines) {
+    using Loads = app::EngineRow::Loads;
+    m_body->addWidget(new Line);
+    m_body->addWidget(new Label(tr("Loads in, as %1").arg(engines.layout), Type::kCaption, Ink::kMuted));
+    for (const app::EngineRow& e : engines.rows) {
+        const Ink ink = e.loads == Loads::kYes ? Ink::kOk : e.loads == Loads::kIf ? Ink::kWarn : Ink::kMuted;
+        auto* row = makeRow(6);
+        row->addWidget(new IconLabel(e.loads == Loads::kYes ? QStringLiteral("check") : e.loads == Loads::kIf ? QStringLiteral("info") : QStringLiteral("cross"), 14, ink), 0, Qt::AlignTop);
+        const QString word = e.loads == Loads::kYes ? QString() : e.loads == Loads::kIf ? tr("with a condition") : tr("not");
+        auto* text = new Label(word.isEmpty() ? tr("%1: %2").arg(e.engine, e.kernel) : e.kernel.isEmpty() ? tr("%1: %2").arg(e.engine, word) : tr("%1: %2, %3").arg(e.engine, e.kernel, word), Type::kBody);
+        text->setWordWrap(true);
+        text->setObjectName(QStringLiteral("engine.") + e.engine);
+        row->addWidget(text, 1);
+        m_body->addLayout(row);
+        if (e.why.isEmpty()) continue;
+        auto* why = new Label(e.why, Type::kCaption, Ink::kMuted);
+        why->setWordWrap(true);
+        why->setContentsMargins(20, 0, 0, 0);
+        m_body->addWidget(why);
+    }
+    auto* basis = new Label(tr("From the engines' rules for these shapes; no engine was asked."), Type::kCaption, Ink::kMuted);
+    basis->setWordWrap(true);
+    m_body->addWidget(basis);
+}
+
 QString Inspector::contentKey(const Trials& trials, const Judgement& judgement, const std::vector<std::size_t>& which, bool running) {
     QString key = running ? QStringLiteral("running") : QStringLiteral("still");
     for (std::size_t i : which) {
@@ -82,7 +107,12 @@ QString Inspector::contentKey(const Trials& trials, const Judgement& judgement, 
     return key;
 }
 
-void Inspector::show(const Trials& trials, const Judgement& judgement, const QString& current, const QStringList& compared, bool running) {
+void Inspector::show(const Trials& trials, const Judgement& judgement, const QString& current, const QStringList& compared, bool running,
+                     const QHash<QString, app::EngineVerdicts>& engines) {
+    if (m_engines != engines) {
+        m_engines = engines;
+        m_key.clear();
+    }
     std::vector<std::size_t> which;
     const optimizer::Trial* baseTrial = nullptr;
     const optimizer::Judged* base = nullptr;
@@ -187,6 +217,7 @@ void Inspector::showOne(const optimizer::Trial& t, const optimizer::Judged& j, c
         text->setWordWrap(true);
         m_body->addWidget(text);
     }
+    if (const auto engines = m_engines.constFind(id); engines != m_engines.constEnd()) addEngines(*engines);
     m_body->addStretch();
 
     const auto button = [this](const QString& objectName, const QString& text, const QString& icon) {
@@ -195,7 +226,9 @@ void Inspector::showOne(const optimizer::Trial& t, const optimizer::Judged& j, c
         return b;
     };
     if (t.status == TrialStatus::kFailed && !running) connect(button(QStringLiteral("inspectorRetry"), tr("Retry"), QStringLiteral("retry")), &QPushButton::clicked, this, [this, id] { emit retryRequested(id); });
-    if (done && !running) connect(button(QStringLiteral("inspectorExport"), tr("Export %1\u2026").arg(QString::fromStdString(t.candidate)), QStringLiteral("export")), &QPushButton::clicked, this, [this, id] { emit exportRequested(id); });
+    // A model that was imported is on disk already.
+    const bool imported = t.candidate.starts_with("import:");
+    if (done && !running && !imported) connect(button(QStringLiteral("inspectorExport"), tr("Export %1\u2026").arg(QString::fromStdString(t.candidate)), QStringLiteral("export")), &QPushButton::clicked, this, [this, id] { emit exportRequested(id); });
     if (done) connect(button(QStringLiteral("inspectorCompare"), tr("Compare (Space)"), {}), &QPushButton::clicked, this, [this, id] { emit compareToggled(id); });
     connect(button(QStringLiteral("inspectorCopy"), tr("Copy as command"), QStringLiteral("terminal")), &QPushButton::clicked, this, [this, id] { emit copyCommandRequested(id); });
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "ui/sweep/setup_panel.h"
 
-#include <QCheckBox>
 #include <QAbstractItemView>
+#include <QAction>
+#include <QCheckBox>
 #include <QComboBox>
+#include <QFileInfo>
 #include <QGridLayout>
 #include <QWheelEvent>
 
@@ -15,6 +17,9 @@ namespace tenpak::ui {
 namespace {
 
 constexpr int kShortRole = Qt::UserRole + 1;
+constexpr int kImportMargin = 80;  // of an imported model's name: the panel's margins, the check mark, the scroll bar
+constexpr const char* kName = "candidate";
+constexpr const char* kImported = "imported";
 
 /// Scrolling the panel must not change a choice.
 class QuietCombo : public QComboBox {
@@ -49,6 +54,10 @@ SetupPanel::SetupPanel(QWidget* parent) : Card(0, parent), m_limits(new LimitsPa
     m_candidates->setHorizontalSpacing(10);
     m_candidates->setVerticalSpacing(4);
     column->addLayout(m_candidates);
+    m_import = makeButton(QStringLiteral("sweepImport"), tr("Add a quantized model\u2026"), QStringLiteral("folder"), ButtonKind::kQuiet);
+    m_import->setToolTip(tr("AWQ, GPTQ, compressed-tensors, bitsandbytes or GGUF, measured beside the candidates"));
+    column->addWidget(m_import, 0, Qt::AlignLeft);
+    connect(m_import, &QPushButton::clicked, this, &SetupPanel::importRequested);
     column->addStretch();
 
     auto* scroll = makeScroll(QStringLiteral("setupScroll"), inner, ScrollGround::kCard);
@@ -98,18 +107,18 @@ void SetupPanel::fill(QComboBox* combo, const QList<app::Choice>& choices, const
 
 void SetupPanel::showChoices(const QList<app::CandidateChoice>& choices, bool locked) {
     bool same = m_boxes.size() == choices.size();
-    for (int i = 0; same && i < choices.size(); ++i) same = m_boxes.at(i)->text() == choices.at(i).name;
+    for (int i = 0; same && i < choices.size(); ++i) same = m_boxes.at(i)->property(kName).toString() == choices.at(i).name;
     if (!same) {
         clearLayout(m_candidates);
         m_boxes.clear();
+        int row = 0;
         for (const auto& c : choices) {
-            auto* box = new QCheckBox(c.name);
-            box->setObjectName(QStringLiteral("candidate.") + c.name);
-            connect(box, &QCheckBox::toggled, this, [this] {
-                if (!m_setting) emit choicesChanged(checkedCandidates());
-            });
-            const int i = static_cast<int>(m_boxes.size());
-            m_candidates->addWidget(box, i / 2, i % 2);
+            if (!c.importedFrom.isEmpty() && (m_boxes.isEmpty() || !m_boxes.last()->property(kImported).toBool()))
+                m_candidates->addWidget(new Label(tr("Quantized already"), Type::kCaption, Ink::kMuted), row++, 0, 1, 2);
+            auto* box = makeBox(c);
+            m_candidates->addWidget(box, row, 0, 1, c.bits.isEmpty() ? 2 : 1);
+            if (!c.bits.isEmpty()) m_candidates->addWidget(new Label(c.bits, Type::kCaption, Ink::kMuted), row, 1, Qt::AlignRight | Qt::AlignVCenter);
+            ++row;
             m_boxes.append(box);
         }
     }
@@ -117,16 +126,40 @@ void SetupPanel::showChoices(const QList<app::CandidateChoice>& choices, bool lo
     for (int i = 0; i < choices.size(); ++i) {
         m_boxes.at(i)->setChecked(choices.at(i).checked && choices.at(i).available);
         m_boxes.at(i)->setEnabled(choices.at(i).available && !locked);
-        m_boxes.at(i)->setToolTip(choices.at(i).reason);
+        m_boxes.at(i)->setToolTip(choices.at(i).reason.isEmpty() ? choices.at(i).importedFrom : choices.at(i).reason);
         m_boxes.at(i)->setAccessibleDescription(choices.at(i).reason);
     }
     m_setting = false;
+    m_import->setEnabled(!locked);
+}
+
+QCheckBox* SetupPanel::makeBox(const app::CandidateChoice& choice) {
+    const bool imported = !choice.importedFrom.isEmpty();
+    auto* box = new QCheckBox(choice.name);
+    box->setObjectName(QStringLiteral("candidate.") + choice.name);
+    box->setProperty(kName, choice.name);
+    box->setProperty(kImported, imported);
+    connect(box, &QCheckBox::toggled, this, [this] {
+        if (!m_setting) emit choicesChanged(checkedCandidates());
+    });
+    if (imported) {
+        const QString name = QFileInfo(choice.importedFrom).fileName();
+        box->setText(box->fontMetrics().elidedText(name, Qt::ElideMiddle, size::kSetUp - kImportMargin));
+        box->setAccessibleName(name);
+        auto* remove = new QAction(tr("Remove from the list"), box);
+        remove->setShortcut(QKeySequence::Delete);
+        remove->setShortcutContext(Qt::WidgetShortcut);
+        connect(remove, &QAction::triggered, this, [this, name = choice.name] { emit importRemoved(name); });
+        box->addAction(remove);
+        box->setContextMenuPolicy(Qt::ActionsContextMenu);
+    }
+    return box;
 }
 
 QStringList SetupPanel::checkedCandidates() const {
     QStringList names;
     for (const QCheckBox* box : m_boxes)
-        if (box->isChecked()) names.append(box->text());
+        if (box->isChecked()) names.append(box->property(kName).toString());
     return names;
 }
 

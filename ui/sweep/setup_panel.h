@@ -28,16 +28,20 @@ class SetupPanel : public Card {
     void textChosen(const QString& id);
     void priceChosen(const QString& id);
     void choicesChanged(const QStringList& candidates);
+    void importRequested();                        ///< "Add a quantized model…"
+    void importRemoved(const QString& candidate);
 
    private:
     QComboBox* addCombo(QVBoxLayout* column, const QString& name, const QString& label);
     void fill(QComboBox* combo, const QList<app::Choice>& choices, const QString& current);
     void showChoices(const QList<app::CandidateChoice>& choices, bool locked);
+    QCheckBox* makeBox(const app::CandidateChoice& choice);
 
     LimitsPanel* m_limits;
     QComboBox *m_model, *m_text, *m_price;
     QGridLayout* m_candidates;
-    QList<QCheckBox*> m_boxes;
+    QList<QCheckBox*> m_boxes;    ///< in the order of the choices; the candidate's name is a property
+    QPushButton* m_import;
     QPushButton* m_start;
     Label* m_expected;
     bool m_running = false, m_setting = false;

@@ -71,7 +71,7 @@ class SweepPage::Private {
     void showInspector() {
         QString id = current;
         if (id.isEmpty() && state.judgement && state.judgement->winner && state.trials) id = QString::fromStdString((*state.trials)[*state.judgement->winner].id);
-        inspector->show(state.trials, state.judgement, id, compared, running());
+        inspector->show(state.trials, state.judgement, id, compared, running(), state.engines);
     }
 
     void placeInspector() {
@@ -201,6 +201,8 @@ void SweepPage::Private::connectAll() {
     connect(setup, &SetupPanel::textChosen, q, &SweepPage::textChosen);
     connect(setup, &SetupPanel::priceChosen, q, &SweepPage::priceChosen);
     connect(setup, &SetupPanel::choicesChanged, q, &SweepPage::choicesChanged);
+    connect(setup, &SetupPanel::importRequested, q, &SweepPage::importRequested);
+    connect(setup, &SetupPanel::importRemoved, q, &SweepPage::importRemoved);
     connect(plot, &ParetoPlot::currentChanged, q, [this](const QString& id) { setCurrent(id); });
     connect(plot, &ParetoPlot::compareToggled, q, [this](const QString& id) { toggleCompared(id); });
     connect(plot, &ParetoPlot::notDrawnClicked, q, [this](const QString& id) { setCurrent(id); });

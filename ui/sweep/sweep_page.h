@@ -42,6 +42,8 @@ class SweepPage : public QWidget {
     void textChosen(const QString& id);
     void priceChosen(const QString& id);
     void choicesChanged(const QStringList& candidates);
+    void importRequested();
+    void importRemoved(const QString& candidate);
     void currentChanged(const QString& candidate);
     void comparedChanged(const QStringList& candidates);
     void copyCommandRequested(const QString& candidate);

@@ -38,7 +38,7 @@ inline constexpr int kControl = 6, kCard = 8;
 }
 namespace size {
 inline constexpr int kControl = 32, kRow = 30, kHeader = 30, kPill = 22, kPairBar = 64, kStatusBar = 30, kRail = 84;
-inline constexpr int kSetUp = 256, kInspector = 276, kMethods = 268, kHitTarget = 28;
+inline constexpr int kSetUp = 266, kInspector = 276, kMethods = 268, kHitTarget = 28;
 }
 
 }  // namespace tenpak::ui

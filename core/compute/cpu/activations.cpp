@@ -15,7 +15,59 @@ T* require(AlignedBuffer<T>& buffer, std::size_t count) {
     return buffer.data();
 }
 
+float largest(const float* row, std::size_t n) {
+    float top = 0;
+    for (std::size_t c = 0; c < n; ++c) {
+        const float a = std::fabs(row[c]);
+        top = a > top ? a : top;
+    }
+    return top;
+}
+
 }  // namespace
+
+void PreparedRows::prepare(const Panels& w, std::uint32_t tokens, bool whole) {
+    require(rows_, std::size_t{tokens} * w.columns);
+    whole_ = whole;
+    begin_.clear();
+    if (w.format == WeightFormat::kFp8Channel) require(scales_, tokens);
+    if (w.outlier_threshold > 0) begin_.assign(std::size_t{tokens} + 1, 0);
+}
+
+void PreparedRows::row(const Kernels& kernels, const Panels& w, const float* x, std::size_t token) {
+    const float* from = x + token * w.columns;
+    float* to = rows_.data() + token * w.columns;
+    if (w.format == WeightFormat::kFp8Channel) {
+        scales_.data()[token] = kernels.to_e4m3(from, w.columns, whole_, to);
+    } else if (w.outlier_threshold > 0) {
+        std::size_t count = 0;
+        for (std::size_t c = 0; c < w.columns; ++c) {
+            const bool out = std::fabs(from[c]) >= w.outlier_threshold;
+            to[c] = out ? 0.0f : from[c];
+            count += out;
+        }
+        begin_[token + 1] = count;
+    } else {
+        for (std::size_t c = 0; c < w.columns; ++c) to[c] = from[w.order[c]];
+    }
+}
+
+void PreparedRows::finish(const Panels& w, const float* x, std::uint32_t tokens) {
+    if (begin_.empty()) return;
+    for (std::size_t t = 0; t < tokens; ++t) begin_[t + 1] += begin_[t];
+    columns_.resize(begin_[tokens]);
+    values_.resize(begin_[tokens]);
+    for (std::size_t t = 0; t < tokens; ++t) {
+        const float* row = x + t * w.columns;
+        std::size_t at = begin_[t];
+        for (std::size_t c = 0; at < begin_[t + 1]; ++c) {
+            if (!(std::fabs(row[c]) >= w.outlier_threshold)) continue;
+            columns_[at] = static_cast<std::uint32_t>(c);
+            values_[at++] = row[c];
+        }
+    }
+    outliers_ = {begin_.data(), columns_.data(), values_.data()};
+}
 
 const float* PaddedRows::prepare(const Panels& w, const float* x, std::uint32_t tokens) {
     if (w.padded == w.columns) return x;
@@ -54,11 +106,7 @@ Int8Rows Int8Quantizer::prepare(const Panels& w, std::uint32_t tokens) {
 
 void Int8Quantizer::row(const Panels& w, const float* x, std::size_t token) {
     const float* row = x + token * w.columns;
-    float top = 0;
-    for (std::size_t c = 0; c < w.columns; ++c) {
-        const float a = std::fabs(row[c]);
-        top = a > top ? a : top;
-    }
+    const float top = largest(row, w.columns);
     const float inverse = top > 0 ? 127.0f / top : 0.0f;
     std::int8_t* to = codes_.data() + token * w.padded;
     // Adding 1.5 * 2^23 rounds half to even; |x * inverse| <= 127 up to rounding.

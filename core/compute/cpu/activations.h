@@ -27,6 +27,35 @@ class InterleavedRows {
     AlignedBuffer<float> rows_;
 };
 
+/// What x becomes before it is packed, for weights that ask for it; [tokens][columns]:
+///   order        columns gathered in the weight's order
+///   fp8          rounded to e4m3 (to nearest even) with one scale a token, its largest magnitude / 448; `scales` apart where
+///                `whole`, else multiplied in
+///   outliers     (LLM.int8) magnitudes from the threshold on taken out: zero here, listed in `outliers`. bitsandbytes takes
+///                out whole columns of a batch in which one token has an outlier; by token, results do not depend on what
+///                else is in the batch, and more is computed in int8, never an outlier
+class PreparedRows {
+   public:
+    static bool needed(const Panels& w) { return !w.order.empty() || w.format == WeightFormat::kFp8Channel || w.outlier_threshold > 0; }
+    /// Makes room; then `row` is called once a token, by any thread, then `finish`, by one.
+    void prepare(const Panels& w, std::uint32_t tokens, bool whole);
+    void row(const Kernels& kernels, const Panels& w, const float* x, std::size_t token);
+    void finish(const Panels& w, const float* x, std::uint32_t tokens);
+    const float* rows() const { return rows_.data(); }
+    const float* scales() const { return scales_.data(); }
+    /// Null where no token has any.
+    const Outliers* outliers() const { return begin_.empty() || begin_.back() == 0 ? nullptr : &outliers_; }
+    std::size_t bytes() const { return rows_.bytes() + scales_.bytes() + begin_.capacity() * sizeof(std::size_t) + columns_.capacity() * 4 + values_.capacity() * 4; }
+
+   private:
+    AlignedBuffer<float> rows_, scales_;
+    bool whole_ = false;
+    std::vector<std::size_t> begin_;  // [tokens + 1]; counts until `finish`
+    std::vector<std::uint32_t> columns_;
+    std::vector<float> values_;
+    Outliers outliers_;
+};
+
 /// Makes room, then fills one token's row at a time (by any thread).
 class Int8Quantizer {
    public:

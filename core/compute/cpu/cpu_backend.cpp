@@ -61,7 +61,7 @@ class CpuBackend final : public Backend {
     }
     unsigned threads() const override { return pool_.size(); }
     std::uint64_t workspace_bytes() const override {
-        std::uint64_t bytes = padded_.bytes() + interleaved_.bytes() + int8_rows_.bytes();
+        std::uint64_t bytes = prepared_.bytes() + padded_.bytes() + interleaved_.bytes() + int8_rows_.bytes();
         for (const auto& p : integers_) bytes += p.bytes();
         for (const auto& p : bf16_) bytes += p.bytes();
         for (const auto& s : scratch_) bytes += s.bytes();
@@ -88,6 +88,7 @@ class CpuBackend final : public Backend {
         try {
             TENPAK_ASSIGN(auto panels, pack_panels(weight, pool_));
             if (onednn_) panels->onednn = make_onednn_product(weight, pool_);
+            panels->expand_bytes = features_.avx512_vbmi2;
             panels->kernel_name = describe(*panels);
             return std::unique_ptr<PackedLinear>(std::move(panels));
         } catch (const std::bad_alloc&) {
@@ -180,12 +181,13 @@ class CpuBackend final : public Backend {
     };
     /// Whether activations packed for one weight are those of the other.
     static bool same_activations(const Panels& a, const Panels& b) {
-        return a.format == b.format && a.columns == b.columns && a.padded == b.padded && a.groups == b.groups && a.symmetric == b.symmetric;
+        return a.format == b.format && a.columns == b.columns && a.padded == b.padded && a.groups == b.groups && a.symmetric == b.symmetric &&
+               a.outlier_threshold == b.outlier_threshold && a.order == b.order;
     }
     void linear_chunks(std::span<const Product> products, const float* x, std::uint32_t tokens) {
         const Panels& w = *products[0].w;
         // Packed activations of so many tokens fit the last-level cache beside the weights on their way.
-        const bool blocks = uses_integers(w) || uses_bf16(w, tokens);
+        const bool blocks = uses_integers(w) || uses_bf16(w, tokens) || uses_fp8(w);
         const std::uint32_t chunk = blocks ? 43 * kTokenBlock : std::max<std::uint32_t>(96, (1u << 20) / 4 / w.padded / 12 * 12);
         for (std::uint32_t t = 0; t < tokens; t += chunk) {
             Product part[kMaxProducts];
@@ -198,6 +200,16 @@ class CpuBackend final : public Backend {
         const std::size_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock;
         // Few activations are packed by every thread for itself: their way between the cores would take longer.
         const bool own = std::uint64_t{tokens} * w.columns <= kOwnActivations && pool_.size() > 1;
+        for (auto& s : scratch_) s.resize(product_scratch(w) / sizeof(float));
+        const Outliers* outliers = nullptr;
+        if (PreparedRows::needed(w)) {
+            const float* given = x;
+            prepared_.prepare(w, tokens, uses_fp8(w));
+            split(tokens, w.columns * 2ull, [&](std::size_t t) { prepared_.row(kernels_, w, given, t); });
+            prepared_.finish(w, given, tokens);
+            outliers = prepared_.outliers();
+            x = prepared_.rows();
+        }
         if (uses_integers(w)) {
             const unsigned parts = parts_of(w);
             std::vector<IntegerBlocks>& packed = integer_blocks_;
@@ -208,12 +220,14 @@ class CpuBackend final : public Backend {
                     for (std::size_t b = 0; b < blocks; ++b) integers_[worker].fill(kernels_, w, x, tokens, parts, b);
                     packed_by_[worker].done = true;
                 }
-                kernels_.integer(*p.w, tile, packed[own ? worker : 0], parts, p.y, p.w->rows);
+                kernels_.integer(*p.w, tile, packed[own ? worker : 0], parts, p.y, p.w->rows, scratch_[worker].data());
+                if (outliers == nullptr) return;
+                kernels_.outliers(*p.w, tile.first, tile.last, *outliers, tile.block * kTokenBlock, std::min(tokens, tile.block_end * kTokenBlock), p.y, p.w->rows);
             });
         } else if (tokens >= kOneDnnTokens && std::all_of(products.begin(), products.end(), [](const Product& p) { return p.w->onednn != nullptr; }) &&
                    std::all_of(products.begin(), products.end(), [&](const Product& p) { return p.w->onednn->product(x, tokens, p.y, pool_); })) {
             return;
-        } else if (uses_bf16(w, tokens)) {
+        } else if (uses_bf16(w, tokens) || uses_fp8(w)) {
             std::vector<Bf16Blocks>& packed = bf16_blocks_;
             for (std::size_t i = 0; i < (own ? pool_.size() : 1); ++i) packed[i] = bf16_[i].prepare(w, tokens);
             packs(own, blocks, std::uint64_t{tokens} * w.columns * 2, [&](std::size_t b, std::size_t owner) { bf16_[owner].fill(kernels_, w, x, tokens, b); });
@@ -222,12 +236,17 @@ class CpuBackend final : public Backend {
                     for (std::size_t b = 0; b < blocks; ++b) bf16_[worker].fill(kernels_, w, x, tokens, b);
                     packed_by_[worker].done = true;
                 }
-                kernels_.bf16(*p.w, tile, packed[own ? worker : 0], p.y, p.w->rows);
+                const Bf16Blocks& values = packed[own ? worker : 0];
+                if (uses_fp8(w)) kernels_.fp8(*p.w, tile, values, prepared_.scales(), p.y, p.w->rows, scratch_[worker].data());
+                else kernels_.bf16(*p.w, tile, values, p.y, p.w->rows);
             });
         } else if (w.format == WeightFormat::kInt8Channel) {
             const Int8Rows rows = int8_rows_.prepare(w, tokens);
             split(tokens, w.columns * 2ull, [&](std::size_t t) { int8_rows_.row(w, x, t); });
-            run_tiles(products, 1, [&](const Product& p, const Tile& tile, unsigned) { kernels_.int8(*p.w, tile.first, tile.last, rows, tokens, p.y, p.w->rows); });
+            run_tiles(products, 1, [&](const Product& p, const Tile& tile, unsigned) {
+                kernels_.int8(*p.w, tile.first, tile.last, rows, tokens, p.y, p.w->rows);
+                if (outliers != nullptr) kernels_.outliers(*p.w, tile.first, tile.last, *outliers, 0, tokens, p.y, p.w->rows);
+            });
         } else if (tokens <= kSmallTokens) {
             const float* prepared = padded_.prepare(w, x, tokens);
             run_tiles(products, 1, [&](const Product& p, const Tile& tile, unsigned) { kernels_.small(*p.w, tile.first, tile.last, prepared, tokens, p.y, p.w->rows); });
@@ -252,16 +271,23 @@ class CpuBackend final : public Backend {
         if (!own) run(blocks, work, [&](std::size_t b, unsigned) { fill(b, 0); });
     }
     bool uses_integers(const Panels& w) const {
-        return kernels_.integer != nullptr && (w.format == WeightFormat::kInt8Channel || (w.grouped() && w.group_padded <= kMaxIntegerGroup));
+        if (kernels_.integer == nullptr || (w.format == WeightFormat::kNf4Group && !native_)) return false;  // its values are no integers
+        return w.format == WeightFormat::kInt8Channel || (w.grouped() && w.group_padded <= kMaxIntegerGroup);
     }
+    bool uses_fp8(const Panels& w) const { return kernels_.fp8 != nullptr && w.format == WeightFormat::kFp8Channel; }
     unsigned parts_of(const Panels& w) const { return w.format == WeightFormat::kInt8Channel || native_ ? 1 : 2; }
     bool uses_bf16(const Panels& w, std::uint32_t tokens) const { return native_ && tokens > 1 && kernels_.bf16 != nullptr && w.format == WeightFormat::kBF16; }
     std::string describe(const Panels& w) const {
         std::string s = weight_format_name(w.format);
         if (w.grouped()) s += " " + std::to_string(w.group);
+        if (w.nested()) s += ", 8-bit scales,";
+        if (!w.order.empty()) s += ", columns by group,";
         if (w.onednn != nullptr) return s + (features_.amx_bf16 ? " AMX by oneDNN" : " oneDNN") + ", bf16 activations (AVX-512 BF16 below 16 tokens, fp32 at batch 1)";
         if (uses_bf16(w, 2)) return s + " AVX-512 BF16, bf16 activations (fp32 at batch 1)";
+        if (w.format == WeightFormat::kFp8Channel) return s + " " + (uses_fp8(w) ? "AVX-512 BF16" : kernels_.float_name) + ", e4m3 activations";
         s += std::string(" ") + (w.format == WeightFormat::kInt8Channel || uses_integers(w) ? kernels_.name : kernels_.float_name);
+        if (w.outlier_threshold > 0) s += ", outliers in fp32";
+        if (w.format == WeightFormat::kNf4Group && !uses_integers(w)) return s + ", fp32 activations";
         if (w.format == WeightFormat::kInt8Channel || !uses_integers(w)) return s;
         return s + (parts_of(w) == 1 ? ", 8-bit activations" : ", 16-bit activations");
     }
@@ -332,6 +358,7 @@ class CpuBackend final : public Backend {
     const Kernels& kernels_;
     const Elementwise& ops_;
     ThreadPool pool_;
+    PreparedRows prepared_;
     PaddedRows padded_;
     InterleavedRows interleaved_;
     Int8Quantizer int8_rows_;

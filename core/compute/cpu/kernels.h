@@ -17,6 +17,13 @@ struct Int8Rows {
     std::size_t stride = 0;
 };
 
+/// LLM.int8: the activations that Int8Rows and IntegerBlocks have zeros for.
+struct Outliers {
+    const std::size_t* begin = nullptr;      ///< [tokens + 1]: where a token's begin in the following
+    const std::uint32_t* columns = nullptr;
+    const float* values = nullptr;
+};
+
 /// Tokens a block of packed activations holds; the last block of a batch holds what is left.
 inline constexpr std::uint32_t kTokenBlock = 12;
 
@@ -54,6 +61,15 @@ struct AttentionWork {
     float* out = nullptr;           ///< [tokens][heads][head_dim]
 };
 
+/// For `integer` and `fp8`, where they unpack two panels before they multiply; on a cache line.
+inline std::size_t product_scratch(const Panels& w) {
+    switch (w.format) {
+        case WeightFormat::kInt4Sparse: return std::size_t{w.padded} * kLanes * 2;
+        case WeightFormat::kFp8Channel: return std::size_t{w.padded} * kLanes * 4;
+        default: return 0;
+    }
+}
+
 struct Kernels {
     const char* name;          ///< "AVX-512 VNNI", of the integer kernels
     const char* float_name;    ///< "AVX-512", of those that multiply in fp32
@@ -67,12 +83,20 @@ struct Kernels {
                   float* scratch);
     /// int8 per channel with int8 activations; int32 sums, exact, the same on every level.
     void (*int8)(const Panels& w, std::size_t first, std::size_t last, const Int8Rows& x, std::uint32_t tokens, float* y, std::size_t ldy);
-    /// Formats with codes (int8 and grouped ones) by integer products, any number of tokens; null where the level has none.
-    void (*integer)(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy);
+    /// Adds outliers times their columns to what `int8` or `integer` made of the other activations; tokens [begin, end).
+    void (*outliers)(const Panels& w, std::size_t first, std::size_t last, const Outliers& x, std::uint32_t begin, std::uint32_t end, float* y, std::size_t ldy);
+    /// A token's activations rounded to e4m3, to nearest even; returns their scale, the largest magnitude / 448. y: the e4m3
+    /// values, times the scale unless `whole`.
+    float (*to_e4m3)(const float* x, std::size_t n, bool whole, float* y);
+    /// Formats with codes (int8 and grouped ones; nf4 with parts 1) by integer products, any number of tokens; null where the level has none.
+    /// `scratch`: product_scratch() bytes.
+    void (*integer)(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy, void* scratch);
     /// Packs one block of `count` tokens x[count][columns] for `integer`; the pointers are those of the block.
     void (*pack_integers)(const Panels& w, const float* x, std::uint32_t count, unsigned parts, std::int8_t* codes, float* scales, std::int32_t* offsets);
     /// bf16 weights times bf16 activations, sums in fp32; null where the level has none.
     void (*bf16)(const Panels& w, const Tile& tile, const Bf16Blocks& x, float* y, std::size_t ldy);
+    /// fp8 weights times bf16 activations that are whole e4m3 values times `token_scales`; null where the level has none.
+    void (*fp8)(const Panels& w, const Tile& tile, const Bf16Blocks& x, const float* token_scales, float* y, std::size_t ldy, void* scratch);
     void (*pack_bf16)(const Panels& w, const float* x, std::uint32_t count, std::uint16_t* values);
     Elementwise elementwise;
     /// Queries [begin, end) of all heads that share key head `kv_head`. `scratch`: attention_scratch() floats.
@@ -90,6 +114,13 @@ const Kernels& kernels_avx2();
 const Kernels& kernels_avx512();
 const Kernels& kernels_vnni();
 const Kernels& kernels_bf16();  // VNNI and BF16
+// The integer products of kernels_vnni.
+void vnni_int4(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy);
+void vnni_int8(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy);
+void vnni_residual(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy);
+void vnni_sparse(const Panels& w, const Tile& tile, const IntegerBlocks& x, unsigned parts, float* y, std::size_t ldy, void* scratch);
+void vnni_nf4(const Panels& w, const Tile& tile, const IntegerBlocks& x, float* y, std::size_t ldy);
+void fp8_product(const Panels& w, const Tile& tile, const Bf16Blocks& x, const float* token_scales, float* y, std::size_t ldy, void* scratch);  // BF16
 #endif
 
 }  // namespace tenpak::compute::cpu

@@ -14,13 +14,14 @@
 namespace tenpak::compute::cpu {
 namespace {
 #include "core/compute/cpu/simd.inc"
+#include "core/compute/cpu/readers.inc"
 #include "core/compute/cpu/kernels.inc"
 #include "core/compute/cpu/elementwise.inc"
 #include "core/compute/cpu/attention.inc"
 }  // namespace
 
 const Kernels& kernels_avx512() {
-    static const Kernels table = {"AVX-512", "AVX-512", kBlockTokens, small, large, int8, nullptr, nullptr, nullptr, nullptr, kElementwise, attention};
+    static const Kernels table = {"AVX-512", "AVX-512", kBlockTokens, small, large, int8, outliers, to_e4m3, nullptr, nullptr, nullptr, nullptr, nullptr, kElementwise, attention};
     return table;
 }
 

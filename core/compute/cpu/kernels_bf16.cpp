@@ -92,6 +92,7 @@ const Kernels& kernels_bf16() {
     static const Kernels table = [] {
         Kernels k = kernels_vnni();
         k.bf16 = bf16;
+        k.fp8 = fp8_product;
         k.pack_bf16 = pack_bf16;
         return k;
     }();

@@ -18,7 +18,11 @@ enum tenpak_cuda_weight_format {
     TENPAK_CUDA_WEIGHT_INT8_CHANNEL = 3, /* int8 x int8, activations quantized per token */
     TENPAK_CUDA_WEIGHT_BF16 = 4,         /* dense, [n][stride] */
     TENPAK_CUDA_WEIGHT_FP16 = 5,
-    TENPAK_CUDA_WEIGHT_FP32 = 6
+    TENPAK_CUDA_WEIGHT_FP32 = 6,
+    TENPAK_CUDA_WEIGHT_NF4 = 7,           /* w = value of the code * scale of its group */
+    TENPAK_CUDA_WEIGHT_INT4_RESIDUAL = 8, /* w = (4 * code + low - zero) * scale of its group */
+    TENPAK_CUDA_WEIGHT_INT4_SPARSE = 9,   /* w = 8-bit code, or (code - 8) * multiple, times the scale of its group */
+    TENPAK_CUDA_WEIGHT_FP8_CHANNEL = 10   /* e4m3 x e4m3, activations rounded per token; row_scales are 256 times the row's scale */
 };
 
 /* A weight in device memory. Must stay where it is (host) and as it is until all lists that name it have run. */
@@ -29,13 +33,18 @@ struct tenpak_cuda_weight {
     uint32_t stride;       /* dense: columns of a row, a multiple of 8 */
     uint32_t groups;       /* groups of a padded row; 1 for a scale per row */
     uint32_t group_shift;  /* columns of a group: 32 << group_shift; 31: a scale per row */
-    uint32_t reserved;
+    float outlier_threshold; /* INT8_CHANNEL: activations of this magnitude and more are multiplied in fp32; 0: none */
     const void* codes;
     const uint16_t* scales;   /* fp16, relative to row_scales; place: layout.h scale_place */
-    const uint8_t* zeros;     /* INT4: same places; null: all 8 */
+    const uint8_t* zeros;     /* INT4, INT4_RESIDUAL: same places; null: all 8, 32. INT4_SPARSE: multiples */
     const float* row_scales;  /* [n padded to 32] */
     const float* bias;        /* [n] or null */
+    const uint32_t* low;      /* INT4_SPARSE: [n padded to 32][blocks * 2], and two words */
+    const uint32_t* columns;  /* [blocks * 64] the input column that meets each column, TENPAK_CUDA_NO_COLUMN: none; null: as they are.
+                                 Weights with the same input share its operand where this is the same address. */
 };
+
+#define TENPAK_CUDA_NO_COLUMN 0xffffffffu
 
 enum tenpak_cuda_op {
     TENPAK_CUDA_LINEAR = 1,     /* out[t][n] = in0[t][k] W^T + bias; n0 tokens */
@@ -49,6 +58,7 @@ enum tenpak_cuda_op {
     TENPAK_CUDA_SCALE,          /* out *= f0; size */
     TENPAK_CUDA_SOFTCAP,        /* out = f0 tanh(out / f0); size */
     TENPAK_CUDA_COPY,           /* payload: n0 tenpak_cuda_copy_job of at most `size` rows times floats */
+    TENPAK_CUDA_GRAM,           /* out[k][k] += in0^T in0, in0[t][k]; in1: null or float [k] += sums of |in0|; n0 tokens, n1 k */
     TENPAK_CUDA_OPS
 };
 enum tenpak_cuda_activation { TENPAK_CUDA_SILU = 1, TENPAK_CUDA_GELU_TANH = 2, TENPAK_CUDA_GELU_ERF = 3 };

@@ -7,6 +7,7 @@
 #include <bit>
 #include <charconv>
 #include <cstring>
+#include <map>
 
 #include "core/compute/cuda/pack.h"
 
@@ -131,6 +132,20 @@ class Queue {
     Status error_;
 };
 
+/// The order of a weight's columns on the device.
+class DeviceColumns {
+   public:
+    DeviceColumns(std::shared_ptr<Queue> queue, void* memory) : queue_(std::move(queue)), memory_(memory) {}
+    ~DeviceColumns() { queue_->release(memory_); }
+    DeviceColumns(const DeviceColumns&) = delete;
+    DeviceColumns& operator=(const DeviceColumns&) = delete;
+    const std::uint32_t* get() const { return static_cast<const std::uint32_t*>(memory_); }
+
+   private:
+    std::shared_ptr<Queue> queue_;
+    void* const memory_;
+};
+
 class CudaLinear final : public PackedLinear {
    public:
     CudaLinear(std::shared_ptr<Queue> queue, std::string kernel) : queue_(std::move(queue)), kernel_(std::move(kernel)) {}
@@ -143,13 +158,14 @@ class CudaLinear final : public PackedLinear {
     const char* kernel() const override { return kernel_.c_str(); }
     const tenpak_cuda_weight& weight() const { return weight_; }
 
-    Status upload(const CudaWeight& w) {
+    /// `columns`: of w, on the device; null: none.
+    Status upload(const CudaWeight& w, std::shared_ptr<const DeviceColumns> columns) {
         struct Part {
             const void* data;
             std::size_t bytes;
         };
         const Part parts[] = {{w.codes.data(), w.codes.size() * 4}, {w.scales.data(), w.scales.size() * 2}, {w.zeros.data(), w.zeros.size()},
-                              {w.row_scales.data(), w.row_scales.size() * 4}, {w.bias.data(), w.bias.size() * 4}};
+                              {w.row_scales.data(), w.row_scales.size() * 4}, {w.bias.data(), w.bias.size() * 4}, {w.low.data(), w.low.size() * 4}};
         std::size_t total = 0;
         for (const Part& p : parts) total += (p.bytes + kAlignment - 1) / kAlignment * kAlignment;
         TENPAK_ASSIGN(memory_, queue_->allocate(total));
@@ -170,12 +186,16 @@ class CudaLinear final : public PackedLinear {
         weight_.zeros = static_cast<const std::uint8_t*>(addresses[2]);
         weight_.row_scales = static_cast<const float*>(addresses[3]);
         weight_.bias = static_cast<const float*>(addresses[4]);
+        weight_.low = static_cast<const std::uint32_t*>(addresses[5]);
+        if (columns != nullptr) weight_.columns = columns->get();
+        columns_ = std::move(columns);
         return {};
     }
 
    private:
     std::shared_ptr<Queue> queue_;
     std::string kernel_;
+    std::shared_ptr<const DeviceColumns> columns_;
     tenpak_cuda_weight weight_{};
     void* memory_ = nullptr;
     std::uint64_t bytes_ = 0;
@@ -256,7 +276,8 @@ class Implementation final : public CudaBackend {
     Result<std::unique_ptr<PackedLinear>> make_linear(const LinearWeight& weight) override {
         TENPAK_ASSIGN(const CudaWeight packed, pack_for_cuda(weight));
         auto linear = std::make_unique<CudaLinear>(queue_, packed.kernel + " CUDA");
-        if (Status s = linear->upload(packed); !s.ok()) {
+        auto columns = columns_on_device(packed.columns);
+        if (Status s = columns.ok() ? linear->upload(packed, *columns) : Status(columns.error()); !s.ok()) {
             Error e = s.error();
             if (e.code == ErrorCode::kOutOfMemory) {
                 const auto use = memory();
@@ -313,8 +334,30 @@ class Implementation final : public CudaBackend {
     void add(float* x, const float* y, std::size_t n) override { element(TENPAK_CUDA_ADD, y, n, x); }
     void scale(float* x, std::size_t n, float factor) override { element(TENPAK_CUDA_SCALE, nullptr, n, x).f[0] = factor; }
     void softcap(float* x, std::size_t n, float cap) override { element(TENPAK_CUDA_SOFTCAP, nullptr, n, x).f[0] = cap; }
+    Status gram(const float* x, std::uint32_t tokens, std::uint32_t k, float* h, float* sums) override {
+        if (tokens == 0 || k == 0) return {};
+        tenpak_cuda_command& c = queue_->add(TENPAK_CUDA_GRAM);
+        c.n[0] = tokens;
+        c.n[1] = k;
+        c.in[0] = x;
+        c.in[1] = sums;
+        c.out = h;
+        return {};
+    }
 
    private:
+    /// One address for equal orders: q, k and v of a layer, quantized with the same Hessian, then share one operand and one launch.
+    Result<std::shared_ptr<const DeviceColumns>> columns_on_device(const std::vector<std::uint32_t>& columns) {
+        if (columns.empty()) return std::shared_ptr<const DeviceColumns>();
+        std::weak_ptr<const DeviceColumns>& known = columns_[columns];
+        if (auto here = known.lock()) return here;
+        TENPAK_ASSIGN(void* const memory, queue_->allocate(columns.size() * 4));
+        auto made = std::make_shared<const DeviceColumns>(queue_, memory);
+        TENPAK_RETURN_IF_ERROR(queue_->upload(columns.data(), columns.size() * 4, memory));
+        known = made;
+        std::erase_if(columns_, [](const auto& c) { return c.second.expired(); });
+        return std::shared_ptr<const DeviceColumns>(made);
+    }
     tenpak_cuda_command& element(tenpak_cuda_op op, const float* x, std::size_t n, float* out) {
         tenpak_cuda_command& c = queue_->add(op);
         c.size = n;
@@ -378,6 +421,7 @@ class Implementation final : public CudaBackend {
 
     std::shared_ptr<CudaModule> module_;  // before the queue: it closes its session first
     std::shared_ptr<Queue> queue_;
+    std::map<std::vector<std::uint32_t>, std::weak_ptr<const DeviceColumns>> columns_;
     int index_;
     std::string device_;
 };

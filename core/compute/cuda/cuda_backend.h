@@ -4,8 +4,12 @@
 //
 // Precision, sums always in fp32 (int32 for int8 x int8):
 //   fp32, bf16, fp16    up to 4 tokens activations in fp32; more: rounded to bf16 (bf16 weights) or fp16 (fp16), cuBLASLt
-//   int4, int8 group    activations in fp16 relative to a power of two per token; above 32 tokens weights in fp16, too
-//   int8 per channel    activations quantized per token to int8, as on the CPU
+//   int4, int8 group,   activations in fp16 relative to a power of two per token; above 32 tokens weights in fp16, too
+//   int4+int2, +sparse
+//   nf4                 the same; its 16 values and its scales are rounded to fp16 at any number of tokens
+//   int8 per channel    activations quantized per token to int8, as on the CPU; outliers (LLM.int8) in fp32
+//   fp8                 activations rounded per token to e4m3, products exact
+//   Gram matrices       fp32
 //   attention           decode fp32; prefill queries, keys, values and weights rounded to fp16
 #pragma once
 #include <memory>

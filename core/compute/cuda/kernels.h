@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starts the kernels whose bodies are in linear.h, attention.h and rows.h. Instantiated few times, to keep nvcc quick.
+// Starts the kernels whose bodies are in linear.h, attention.h, rows.h and gram.h. Instantiated few times, to keep nvcc quick.
 #pragma once
 #include <cuda_runtime.h>
 
 #include "core/compute/cuda/attention.h"
 #include "core/compute/cuda/commands.h"
+#include "core/compute/cuda/gram.h"
 #include "core/compute/cuda/linear.h"
 #include "core/compute/cuda/rows.h"
 
@@ -19,6 +20,9 @@ cudaError_t launch_gemv(const Stream& stream, u32 format, u32 tiles, const Linea
 cudaError_t launch_gemm(const Stream& stream, u32 format, u32 tokens, const LinearArgs& a, u32 x, u32 y, u32 z);
 cudaError_t launch_dense_gemv(const Stream& stream, u32 bytes, u32 tokens, const DenseArgs& a, u32 x);
 cudaError_t launch_dequantize(const Stream& stream, const LinearArgs& a, u32 format, u16* to, u32 x, u32 y);
+cudaError_t launch_expand(const Stream& stream, const LinearArgs& a, u32* to, u32 x, u32 y);
+cudaError_t launch_outliers(const Stream& stream, const LinearArgs& a, u32 part, u32 x, u32 y);
+cudaError_t launch_gram(const Stream& stream, const GramArgs& a, u32 x);
 cudaError_t launch_row(const Stream& stream, const RowArgs& a, u32 rows, u32 threads, u32 shared);
 cudaError_t launch_element(const Stream& stream, const ElementArgs& a);
 cudaError_t launch_rope(const Stream& stream, const RopeArgs& a, std::uint64_t pairs);

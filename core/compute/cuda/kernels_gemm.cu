@@ -27,6 +27,9 @@ cudaError_t start_gemm(const Stream& stream, u32 tokens, const LinearArgs& a, u3
 cudaError_t launch_gemm(const Stream& stream, u32 format, u32 tokens, const LinearArgs& a, u32 x, u32 y, u32 z) {
     if (format == kFormatInt4) return start_gemm<kFormatInt4>(stream, tokens, a, x, y, z);
     if (format == kFormatInt8Group) return start_gemm<kFormatInt8Group>(stream, tokens, a, x, y, z);
+    if (format == kFormatNf4) return start_gemm<kFormatNf4>(stream, tokens, a, x, y, z);
+    if (format == kFormatInt4Residual) return start_gemm<kFormatInt4Residual>(stream, tokens, a, x, y, z);
+    if (format == kFormatFp8Channel) return start_gemm<kFormatFp8Channel>(stream, tokens, a, x, y, z);
     return start_gemm<kFormatInt8Channel>(stream, tokens, a, x, y, z);
 }
 

@@ -18,6 +18,8 @@ __global__ void __launch_bounds__(256) dense_gemv_kernel(const __grid_constant__
 __global__ void __launch_bounds__(256) dequantize_kernel(const __grid_constant__ LinearArgs a, u32 format, u16* to) {
     dequantize_body(DeviceBlock(shared_memory), a, format, to);
 }
+__global__ void __launch_bounds__(256) expand_kernel(const __grid_constant__ LinearArgs a, u32* to) { expand_body(DeviceBlock(shared_memory), a, to); }
+__global__ void __launch_bounds__(kOutlierRows) outlier_kernel(const __grid_constant__ LinearArgs a, u32 part) { outlier_body(DeviceBlock(shared_memory), a, part); }
 
 template <u32 kFormat, u32 kTiles>
 cudaError_t start_gemv(const Stream& stream, const LinearArgs& a, u32 x, u32 y) {
@@ -34,6 +36,10 @@ cudaError_t start_gemv(const Stream& stream, u32 tiles, const LinearArgs& a, u32
 cudaError_t launch_gemv(const Stream& stream, u32 format, u32 tiles, const LinearArgs& a, u32 x, u32 y) {
     if (format == kFormatInt4) return start_gemv<kFormatInt4>(stream, tiles, a, x, y);
     if (format == kFormatInt8Group) return start_gemv<kFormatInt8Group>(stream, tiles, a, x, y);
+    if (format == kFormatNf4) return start_gemv<kFormatNf4>(stream, tiles, a, x, y);
+    if (format == kFormatInt4Residual) return start_gemv<kFormatInt4Residual>(stream, tiles, a, x, y);
+    if (format == kFormatInt4Sparse) return start_gemv<kFormatInt4Sparse>(stream, tiles, a, x, y);
+    if (format == kFormatFp8Channel) return start_gemv<kFormatFp8Channel>(stream, tiles, a, x, y);
     return start_gemv<kFormatInt8Channel>(stream, tiles, a, x, y);
 }
 cudaError_t launch_dense_gemv(const Stream& stream, u32 bytes, u32 tokens, const DenseArgs& a, u32 x) {
@@ -44,6 +50,10 @@ cudaError_t launch_dense_gemv(const Stream& stream, u32 bytes, u32 tokens, const
 }
 cudaError_t launch_dequantize(const Stream& stream, const LinearArgs& a, u32 format, u16* to, u32 x, u32 y) {
     return start(stream, dequantize_kernel, dim3(x, y), 256, 0, a, format, to);
+}
+cudaError_t launch_expand(const Stream& stream, const LinearArgs& a, u32* to, u32 x, u32 y) { return start(stream, expand_kernel, dim3(x, y), 256, 0, a, to); }
+cudaError_t launch_outliers(const Stream& stream, const LinearArgs& a, u32 part, u32 x, u32 y) {
+    return start(stream, outlier_kernel, dim3(x, y), kOutlierRows, 0, a, part);
 }
 
 }  // namespace tenpak::compute::gpu

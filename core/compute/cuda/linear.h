@@ -17,7 +17,8 @@ constexpr u32 kGemmRows = 128, kGemmStages = 4, kGemmThreads = 256;
 struct LinearPart {
     const Word4* codes;
     const u32* scales;  ///< pairs (row g, row g + 8) of fp16
-    const u16* zeros;   ///< pairs; null: 8
+    const u16* zeros;   ///< pairs; null: usual_zeros
+    const u32* low;     ///< sparse
     const float* row_scales;
     const float* bias;
     float* y;
@@ -31,6 +32,9 @@ struct LinearArgs {
     u32 splits;
     const Word4* x;             ///< tiles of layout.h: [column block][token tile]
     const float* token_scales;
+    const float* input;         ///< with outliers: the activations themselves, [tokens][k]
+    const u32* outliers;        ///< and which are multiplied in fp32 (outlier_words); null: none
+    u32 k;
     u32* partial;               ///< sums of the splits, in the kernel's own order
     u32* counters;              ///< one an output tile, zero before and after
 };
@@ -55,7 +59,31 @@ TENPAK_HOST_DEVICE const LinearPart& part_of(const LinearArgs& a, u32 block) {
 }
 /// The group of a half column block (32 columns).
 TENPAK_HOST_DEVICE u32 group_of(const LinearArgs& a, u32 column_block, u32 half) { return (column_block * 2 + half) >> a.group_shift; }
-TENPAK_HOST_DEVICE u32 zero_pair(const LinearPart& p, u32 place) { return p.zeros == nullptr ? 0x0808u : p.zeros[place]; }
+TENPAK_HOST_DEVICE u32 zero_pair(u32 format, const LinearPart& p, u32 place) { return !has_zeros(format) || p.zeros == nullptr ? usual_zeros(format) : p.zeros[place]; }
+
+/// Sum of outliers times codes of one output, in the order of the columns.
+TENPAK_HOST_DEVICE float outlier_sum(const LinearArgs& a, const LinearPart& p, u32 row, u32 token) {
+    const OutlierWords words = outlier_words(a.k);
+    const u32* const summary = a.outliers + static_cast<std::size_t>(token) * words.all();
+    const u32* const codes = reinterpret_cast<const u32*>(p.codes) + static_cast<std::size_t>(row / kRowTile) * a.blocks * kWordsInt8;
+    float sum = 0;
+    TENPAK_ROLLED for (u32 s = 0; s < words.summary; ++s) {
+        TENPAK_ROLLED for (u32 some = summary[s]; some != 0; some &= some - 1) {
+            const u32 word = s * 32 + ones_of((some & (0u - some)) - 1u);
+            TENPAK_ROLLED for (u32 bits = summary[words.summary + word]; bits != 0; bits &= bits - 1) {
+                const u32 column = word * 32 + ones_of((bits & (0u - bits)) - 1u);
+                const CodePlace c = int8_channel_place(row % kRowTile, column % kColumnBlock);
+                const u32 code = codes[column / kColumnBlock * kWordsInt8 + c.word] >> c.shift & 255u;
+                sum += a.input[static_cast<std::size_t>(token) * a.k + column] * static_cast<float>(static_cast<int>(code ^ 128u) - 128);
+            }
+        }
+    }
+    return sum;
+}
+/// A product's outliers where they are not yet in it.
+TENPAK_HOST_DEVICE void add_outliers(const LinearArgs& a, const LinearPart& p, u32 row, u32 token) {
+    p.y[static_cast<std::size_t>(token) * p.n + row] += outlier_sum(a, p, row, token) * p.row_scales[row];
+}
 template <class Sum>
 TENPAK_HOST_DEVICE void store_linear(const LinearArgs& a, const LinearPart& p, u32 row, u32 token, Sum sum) {
     if (row >= p.n || token >= a.tokens) return;
@@ -63,7 +91,83 @@ TENPAK_HOST_DEVICE void store_linear(const LinearArgs& a, const LinearPart& p, u
     p.y[static_cast<std::size_t>(token) * p.n + row] = p.bias == nullptr ? scaled : scaled + p.bias[row];
 }
 
+// ---- codes of a lane -----------------------------------------------------------------------------------------------
+
+/// 32-bit words that a lane holds of a tile, and what the conversion of half of it wants.
+TENPAK_HOST_DEVICE constexpr u32 lane_words(u32 format) {
+    return format == kFormatInt4 || format == kFormatNf4 ? 4 : format == kFormatInt4Residual ? 6 : format == kFormatInt4Sparse ? 9 : 8;
+}
+TENPAK_HOST_DEVICE constexpr u32 half_words(u32 format) {
+    return format == kFormatInt4 || format == kFormatNf4 ? 2 : format == kFormatInt4Residual ? 3 : format == kFormatInt4Sparse ? 6 : 4;
+}
+template <u32 kFormat>
+TENPAK_HOST_DEVICE void load_lane(const u32* tile, u32 lane, u32* w) {
+    const Word4 codes = load_stream(reinterpret_cast<const Word4*>(tile) + lane);
+    TENPAK_UNROLL for (u32 i = 0; i < 4; ++i) w[i] = codes.w[i];
+    if constexpr (kFormat == kFormatInt4Residual) {
+        const Word2 low = load_stream(reinterpret_cast<const Word2*>(tile + kResidualAt) + lane);
+        w[4] = low.w[0];
+        w[5] = low.w[1];
+    } else if constexpr (kFormat == kFormatInt4Sparse) {
+        const Word4 masks = *(reinterpret_cast<const Word4*>(tile + kMasksAt) + lane / 4);
+        TENPAK_UNROLL for (u32 i = 0; i < 4; ++i) w[4 + i] = masks.w[i];
+        w[8] = tile[kStartsAt + lane / 4];
+    } else if constexpr (lane_words(kFormat) == 8) {
+        const Word4 more = load_stream(reinterpret_cast<const Word4*>(tile) + 32 + lane);
+        TENPAK_UNROLL for (u32 i = 0; i < 4; ++i) w[4 + i] = more.w[i];
+    }
+}
+/// Not for sparse weights (sparse_lane).
+template <u32 kFormat>
+TENPAK_HOST_DEVICE void half_of_lane(const u32* w, u32 half, u32* h) {
+    if constexpr (lane_words(kFormat) == 8) {
+        TENPAK_UNROLL for (u32 i = 0; i < 4; ++i) h[i] = w[half * 4 + i];
+    } else {
+        h[0] = w[half * 2];
+        h[1] = w[half * 2 + 1];
+        if constexpr (kFormat == kFormatInt4Residual) h[2] = w[4 + half];
+    }
+}
+/// The same from a tile in shared memory.
+template <u32 kFormat>
+TENPAK_HOST_DEVICE void load_half(const u32* tile, u32 lane, u32 half, u32* h) {
+    if constexpr (lane_words(kFormat) == 8) {
+        const Word4 codes = reinterpret_cast<const Word4*>(tile)[half * 32 + lane];
+        TENPAK_UNROLL for (u32 i = 0; i < 4; ++i) h[i] = codes.w[i];
+    } else {
+        const Word2 codes = reinterpret_cast<const Word2*>(tile)[lane * 2 + half];
+        h[0] = codes.w[0];
+        h[1] = codes.w[1];
+        if constexpr (kFormat == kFormatInt4Residual) h[2] = tile[kResidualAt + lane * 2 + half];
+    }
+}
+template <u32 kFormat>
+TENPAK_HOST_DEVICE Int4Zero zero_of(u32 zero) {
+    if constexpr (kFormat == kFormatInt4) return int4_zero(zero);
+    if constexpr (kFormat == kFormatInt4Residual) return residual_zero(zero);
+    if constexpr (kFormat == kFormatInt4Sparse) return sparse_multiple(zero);
+    return {0, 0};
+}
+/// Step s of the half tile h as an A fragment.
+template <u32 kFormat>
+TENPAK_HOST_DEVICE void codes_to_fp16(const u32* h, u32 s, const Int4Zero* zero, u32* a) {
+    if constexpr (kFormat == kFormatInt4) int4_to_fp16(h[s], zero, a);
+    if constexpr (kFormat == kFormatNf4) nf4_to_fp16(h[s], a);
+    if constexpr (kFormat == kFormatInt4Residual) residual_to_fp16(h[s], h[2] >> (8 * s), zero, a);
+    if constexpr (kFormat == kFormatInt4Sparse) sparse_to_fp16(h[s], h[2 + s], h[4 + s], zero, a);
+    if constexpr (kFormat == kFormatInt8Group) int8_to_fp16(h[2 * s], h[2 * s + 1], a);
+    if constexpr (kFormat == kFormatFp8Channel) e4m3_to_fp16(h[2 * s], h[2 * s + 1], a);
+}
+
 // ---- few tokens ----------------------------------------------------------------------------------------------------
+
+template <u32 kFormat, class Sum>
+TENPAK_HOST_DEVICE void store_gemv(const LinearArgs& a, const LinearPart& p, u32 row, u32 token, Sum sum) {
+    store_linear(a, p, row, token, sum);
+    if constexpr (kFormat == kFormatInt8Channel) {
+        if (a.outliers != nullptr && row < p.n && token < a.tokens) add_outliers(a, p, row, token);
+    }
+}
 
 /// Shared memory: the sums of 8 warps.
 template <u32 kTiles>
@@ -76,23 +180,23 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
     using Sum = typename Accumulator<kFormat>::type;
     using Lanes = typename Block::Lanes;
     constexpr u32 kRowTiles = kGemvRows / kRowTile;
-    constexpr u32 kWide = kFormat == kFormatInt4 ? 1 : 2;      // 16-byte words of a lane and tile
+    constexpr u32 kWords = words_per_tile(kFormat), kLaneWords = lane_words(kFormat), kHalfWords = half_words(kFormat);
     // Column blocks whose operands are in flight at once: as many as the registers of two blocks a processor hold.
-    constexpr u32 kBatch = kTiles == 4 ? 1 : kTiles == 2 || kFormat != kFormatInt4 ? 2 : 4;
+    constexpr u32 kBatch = kTiles == 4 || kFormat == kFormatInt4Sparse ? 1 : kTiles == 2 || kLaneWords != 4 ? 2 : 4;
     constexpr u32 kXWide = kFormat == kFormatInt8Channel ? 1 : 2;
     const LinearPart& p = part_of(a, block.x);
     const u32 row_block = block.x - p.first_block, row_tile = row_block * kRowTiles;
     const u32 per_split = (a.blocks + a.splits - 1) / a.splits;
     const u32 begin = min_of(block.y * per_split, a.blocks), end = min_of(begin + per_split, a.blocks);
     u32* const sums = reinterpret_cast<u32*>(block.shared);
-    const Word4* const tiles = p.codes + static_cast<std::size_t>(row_tile) * a.blocks * (kWide * 32);
+    const u32* const tiles = reinterpret_cast<const u32*>(p.codes) + static_cast<std::size_t>(row_tile) * a.blocks * kWords;
     const u32* const tile_scales = p.scales + static_cast<std::size_t>(row_tile) * a.groups * 8;
     const u16* const tile_zeros = p.zeros == nullptr ? nullptr : p.zeros + static_cast<std::size_t>(row_tile) * a.groups * 8;
 
     block.start_successor();
     block.each_warp([&](const Lanes& lanes, u32 warp, u32) {
         Sum acc[Lanes::kCopies][kRowTiles][kTiles][4];
-        Word4 weights[Lanes::kCopies][kBatch][kRowTiles][kWide];
+        u32 weights[Lanes::kCopies][kBatch][kRowTiles][kLaneWords], kept[Lanes::kCopies][4], low[Lanes::kCopies][4];
         Word4 x[Lanes::kCopies][kBatch][kTiles][kXWide];
         u32 scales[Lanes::kCopies][kBatch][kRowTiles], zeros[Lanes::kCopies][kBatch][kRowTiles];
         u32 fragments[Lanes::kCopies][4];
@@ -108,11 +212,11 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
                     const u32 kb = min_of(first + b * kGemvWarps, end - 1);  // behind the end something is loaded, and not used
                     const u32 group = group_of(a, kb, 0);
                     TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
-                        TENPAK_UNROLL for (u32 v = 0; v < kWide; ++v) weights[i][b][r][v] = load_stream(tiles + (r * a.blocks + kb) * (kWide * 32) + lane + v * 32);
-                        if constexpr (kFormat != kFormatInt8Channel) {
+                        load_lane<kFormat>(tiles + static_cast<std::size_t>(r * a.blocks + kb) * kWords, lane, weights[i][b][r]);
+                        if constexpr (!has_row_scale(kFormat)) {
                             const u32 place = (r * a.groups + group) * 8 + lane / 4;
                             scales[i][b][r] = tile_scales[place];
-                            zeros[i][b][r] = kFormat == kFormatInt4 && tile_zeros != nullptr ? tile_zeros[place] : 0x0808u;
+                            zeros[i][b][r] = has_zeros(kFormat) && tile_zeros != nullptr ? tile_zeros[place] : usual_zeros(kFormat);
                         }
                     }
                 }
@@ -135,42 +239,69 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
                     TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r)
                         TENPAK_UNROLL for (u32 s = 0; s < 2; ++s)
                             TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t)
-                                lanes.mma_s8([&](u32 i) { return acc[i][r][t]; }, [&](u32 i) { return weights[i][b][r][s].w; },
+                                lanes.mma_s8([&](u32 i) { return acc[i][r][t]; }, [&](u32 i) { return weights[i][b][r] + s * 4; },
                                              [&](u32 i) { return x[i][b][t][0].w + s * 2; });
                 } else {
-                    TENPAK_UNROLL for (u32 half = 0; half < 2; ++half) {
-                        TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
+                    TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
+                        if constexpr (kFormat == kFormatInt4Sparse) {
                             lanes.each([&](u32 lane, u32 i) {
-                                if (half == 1 && a.group_shift == 0) {  // groups of 32: the second half has its own
-                                    const u32 place = (r * a.groups + group_of(a, kb, 1)) * 8 + lane / 4;
-                                    scales[i][b][r] = tile_scales[place];
-                                    if (kFormat == kFormatInt4 && tile_zeros != nullptr) zeros[i][b][r] = tile_zeros[place];
-                                }
-                                TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t)
-                                    TENPAK_UNROLL for (u32 e = 0; e < 4; ++e) products[i][t][e] = 0;
+                                const u32* const row = p.low + (static_cast<std::size_t>(row_tile + r) * kRowTile + lane / 4) * a.blocks * 2;
+                                const u32* const rows[2] = {row, row + static_cast<std::size_t>(8) * a.blocks * 2};
+                                sparse_lane(weights[i][b][r] + 4, weights[i][b][r][8], lane % 4, rows, kept[i], low[i]);
                             });
+                        }
+                        TENPAK_UNROLL for (u32 half = 0; half < 2; ++half) {
+                            if constexpr (!has_row_scale(kFormat)) {
+                                lanes.each([&](u32 lane, u32 i) {
+                                    if (half == 1 && a.group_shift == 0) {  // groups of 32: the second half has its own
+                                        const u32 place = (r * a.groups + group_of(a, kb, 1)) * 8 + lane / 4;
+                                        scales[i][b][r] = tile_scales[place];
+                                        if (has_zeros(kFormat) && tile_zeros != nullptr) zeros[i][b][r] = tile_zeros[place];
+                                    }
+                                    TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t)
+                                        TENPAK_UNROLL for (u32 e = 0; e < 4; ++e) products[i][t][e] = 0;
+                                });
+                            }
                             TENPAK_UNROLL for (u32 s = 0; s < 2; ++s) {
                                 lanes.each([&](u32, u32 i) {
-                                    if constexpr (kFormat == kFormatInt4) {
-                                        const Int4Zero zero[2] = {int4_zero(zeros[i][b][r] & 15u), int4_zero(zeros[i][b][r] >> 8)};
-                                        int4_to_fp16(weights[i][b][r][0].w[half * 2 + s], zero, fragments[i]);
+                                    u32 codes[kHalfWords];
+                                    if constexpr (kFormat == kFormatInt4Sparse) {
+                                        TENPAK_UNROLL for (u32 q = 0; q < 2; ++q) {
+                                            codes[q] = weights[i][b][r][half * 2 + q];
+                                            codes[2 + q] = kept[i][half * 2 + q];
+                                            codes[4 + q] = low[i][half * 2 + q];
+                                        }
                                     } else {
-                                        int8_to_fp16(weights[i][b][r][half].w[s * 2], weights[i][b][r][half].w[s * 2 + 1], fragments[i]);
+                                        half_of_lane<kFormat>(weights[i][b][r], half, codes);
+                                    }
+                                    Int4Zero zero[2] = {{0, 0}, {0, 0}};
+                                    if constexpr (has_zeros(kFormat)) {
+                                        zero[0] = zero_of<kFormat>(zeros[i][b][r] & 0xffu);
+                                        zero[1] = zero_of<kFormat>(zeros[i][b][r] >> 8);
+                                    }
+                                    codes_to_fp16<kFormat>(codes, s, zero, fragments[i]);
+                                });
+                                TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t) {
+                                    if constexpr (has_row_scale(kFormat)) {
+                                        lanes.mma_f16([&](u32 i) { return acc[i][r][t]; }, [&](u32 i) { return fragments[i]; },
+                                                      [&](u32 i) { return x[i][b][t][half].w + s * 2; });
+                                    } else {
+                                        lanes.mma_f16([&](u32 i) { return products[i][t]; }, [&](u32 i) { return fragments[i]; },
+                                                      [&](u32 i) { return x[i][b][t][half].w + s * 2; });
+                                    }
+                                }
+                            }
+                            if constexpr (!has_row_scale(kFormat)) {
+                                lanes.each([&](u32, u32 i) {
+                                    const float upper = low_half(scales[i][b][r]), lower = high_half(scales[i][b][r]);  // rows g, g + 8
+                                    TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t) {
+                                        acc[i][r][t][0] += products[i][t][0] * upper;
+                                        acc[i][r][t][1] += products[i][t][1] * upper;
+                                        acc[i][r][t][2] += products[i][t][2] * lower;
+                                        acc[i][r][t][3] += products[i][t][3] * lower;
                                     }
                                 });
-                                TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t)
-                                    lanes.mma_f16([&](u32 i) { return products[i][t]; }, [&](u32 i) { return fragments[i]; },
-                                                  [&](u32 i) { return x[i][b][t][half].w + s * 2; });
                             }
-                            lanes.each([&](u32, u32 i) {
-                                const float low = low_half(scales[i][b][r]), high = high_half(scales[i][b][r]);
-                                TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t) {
-                                    acc[i][r][t][0] += products[i][t][0] * low;
-                                    acc[i][r][t][1] += products[i][t][1] * low;
-                                    acc[i][r][t][2] += products[i][t][2] * high;
-                                    acc[i][r][t][3] += products[i][t][3] * high;
-                                }
-                            });
                         }
                     }
                 }
@@ -197,7 +328,7 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
                 sum += v;
             }
             if (a.splits == 1) {
-                store_linear(a, p, row_block * kGemvRows + row, token, sum);
+                store_gemv<kFormat>(a, p, row_block * kGemvRows + row, token, sum);
             } else {
                 a.partial[(static_cast<std::size_t>(block.y) * row_blocks + block.x) * kOutputs + o] = bits_of(sum);
             }
@@ -212,7 +343,7 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
                 of_bits(a.partial[(static_cast<std::size_t>(split) * row_blocks + block.x) * kOutputs + o], v);
                 sum += v;
             }
-            store_linear(a, p, row_block * kGemvRows + o % kGemvRows, o / kGemvRows, sum);
+            store_gemv<kFormat>(a, p, row_block * kGemvRows + o % kGemvRows, o / kGemvRows, sum);
         }
     });
 }
@@ -221,7 +352,7 @@ TENPAK_HOST_DEVICE void gemv_body(const Block& block, const LinearArgs& a) {
 
 template <u32 kFormat, u32 kTokens>
 struct GemmShape {
-    static constexpr u32 kWeightBytes = kGemmRows / kRowTile * (kFormat == kFormatInt4 ? kWordsInt4 : kWordsInt8) * 4;
+    static constexpr u32 kWeightBytes = kGemmRows / kRowTile * words_per_tile(kFormat) * 4;
     static constexpr u32 kInputBytes = kTokens / kTokenTile * kActivationWords * 4 / (kFormat == kFormatInt8Channel ? 2 : 1);
     static constexpr u32 kStageBytes = kWeightBytes + kInputBytes;
     static constexpr u32 kSharedBytes = kStageBytes * kGemmStages;
@@ -236,8 +367,9 @@ TENPAK_HOST_DEVICE void gemm_load(const Block& block, const LinearArgs& a, const
     const unsigned char* const codes = reinterpret_cast<const unsigned char*>(p.codes);
     const unsigned char* const x = reinterpret_cast<const unsigned char*>(a.x);
     block.each_thread([&](u32 thread, u32) {
-        TENPAK_UNROLL for (u32 c = 0; c < Shape::kWeightBytes / 16 / kGemmThreads; ++c) {
+        TENPAK_UNROLL for (u32 c = 0; c < (Shape::kWeightBytes / 16 + kGemmThreads - 1) / kGemmThreads; ++c) {
             const u32 at = (c * kGemmThreads + thread) * 16, tile = row_tile + at / kTileBytes;
+            if (Shape::kWeightBytes / 16 % kGemmThreads != 0 && at >= Shape::kWeightBytes) break;
             const bool there = tile < row_tiles;
             block.copy16(stage + at, codes + (static_cast<std::size_t>(there ? tile : 0) * a.blocks + kb) * kTileBytes + at % kTileBytes, there);
         }
@@ -274,13 +406,13 @@ TENPAK_HOST_DEVICE void gemm_body(const Block& block, const LinearArgs& a) {
     // The scales of the next column block are fetched while this one is multiplied.
     u32 next_scales[Block::kWarpCopies][kCopies][kRowTiles], next_zeros[Block::kWarpCopies][kCopies][kRowTiles];
     const auto fetch = [&](const Lanes& lanes, u32 warp, u32 wi, u32 kb, u32 half) {
-        if constexpr (kFormat != kFormatInt8Channel) {
+        if constexpr (!has_row_scale(kFormat)) {
             const u32 group = group_of(a, min_of(kb, end - 1), half);
             lanes.each([&](u32 lane, u32 i) {
                 TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
                     const u32 place = (min_of(row_tile + warp / 2 * kRowTiles + r, last_tile) * a.groups + group) * 8 + lane / 4;
                     next_scales[wi][i][r] = p.scales[place];
-                    if constexpr (kFormat == kFormatInt4) next_zeros[wi][i][r] = zero_pair(p, place);
+                    if constexpr (has_zeros(kFormat)) next_zeros[wi][i][r] = zero_pair(kFormat, p, place);
                 }
             });
         }
@@ -301,9 +433,10 @@ TENPAK_HOST_DEVICE void gemm_body(const Block& block, const LinearArgs& a) {
         const Word4* const inputs = reinterpret_cast<const Word4*>(stage + Shape::kWeightBytes);
         block.each_warp([&](const Lanes& lanes, u32 warp, u32 wi) {
             const u32 tile0 = warp / 2 * kRowTiles, x0 = warp % 2 * kTiles;
-            Word4 x[kCopies][kTiles], codes[kCopies];
+            Word4 x[kCopies][kTiles];
             u32 fragments[kCopies][4];
             if constexpr (kFormat == kFormatInt8Channel) {
+                Word4 codes[kCopies];
                 lanes.each([&](u32 lane, u32 i) {
                     TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t) x[i][t] = inputs[(x0 + t) * 32 + lane];
                 });
@@ -321,34 +454,32 @@ TENPAK_HOST_DEVICE void gemm_body(const Block& block, const LinearArgs& a) {
                     lanes.each([&](u32 lane, u32 i) {
                         TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t) x[i][t] = inputs[((x0 + t) * 2 + half) * 32 + lane];
                         TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
-                            scales[i][r] = next_scales[wi][i][r];
-                            if constexpr (kFormat == kFormatInt4) zeros[i][r] = next_zeros[wi][i][r];
+                            if constexpr (!has_row_scale(kFormat)) scales[i][r] = next_scales[wi][i][r];
+                            if constexpr (has_zeros(kFormat)) zeros[i][r] = next_zeros[wi][i][r];
                         }
                     });
                     if (half == 1) fetch(lanes, warp, wi, kb + 1, 0);
                     TENPAK_UNROLL for (u32 r = 0; r < kRowTiles; ++r) {
-                        u32 scale[kCopies][2];
+                        u32 scale[kCopies][2], codes[kCopies][half_words(kFormat)];
                         Int4Zero zero[kCopies][2];
                         lanes.each([&](u32 lane, u32 i) {
-                            const u32 pair = scales[i][r];
-                            scale[i][0] = pack2(static_cast<u16>(pair & 0xffffu), static_cast<u16>(pair & 0xffffu));
-                            scale[i][1] = pack2(static_cast<u16>(pair >> 16), static_cast<u16>(pair >> 16));
-                            if constexpr (kFormat == kFormatInt4) {
-                                zero[i][0] = int4_zero(zeros[i][r] & 15u);
-                                zero[i][1] = int4_zero(zeros[i][r] >> 8);
-                                codes[i] = weights[(tile0 + r) * 32 + lane];
-                            } else {
-                                codes[i] = weights[((tile0 + r) * 2 + half) * 32 + lane];
+                            if constexpr (!has_row_scale(kFormat)) {
+                                const u32 pair = scales[i][r];
+                                scale[i][0] = pack2(static_cast<u16>(pair & 0xffffu), static_cast<u16>(pair & 0xffffu));
+                                scale[i][1] = pack2(static_cast<u16>(pair >> 16), static_cast<u16>(pair >> 16));
                             }
+                            if constexpr (has_zeros(kFormat)) {
+                                zero[i][0] = zero_of<kFormat>(zeros[i][r] & 0xffu);
+                                zero[i][1] = zero_of<kFormat>(zeros[i][r] >> 8);
+                            }
+                            load_half<kFormat>(reinterpret_cast<const u32*>(stage) + (tile0 + r) * words_per_tile(kFormat), lane, half, codes[i]);
                         });
                         TENPAK_UNROLL for (u32 s = 0; s < 2; ++s) {
                             lanes.each([&](u32, u32 i) {
-                                if constexpr (kFormat == kFormatInt4) {
-                                    int4_to_fp16(codes[i].w[half * 2 + s], zero[i], fragments[i]);
-                                } else {
-                                    int8_to_fp16(codes[i].w[s * 2], codes[i].w[s * 2 + 1], fragments[i]);
+                                codes_to_fp16<kFormat>(codes[i], s, zero[i], fragments[i]);
+                                if constexpr (!has_row_scale(kFormat)) {
+                                    TENPAK_UNROLL for (u32 e = 0; e < 4; ++e) fragments[i][e] = half2_mul(fragments[i][e], scale[i][e % 2]);
                                 }
-                                TENPAK_UNROLL for (u32 e = 0; e < 4; ++e) fragments[i][e] = half2_mul(fragments[i][e], scale[i][e % 2]);
                             });
                             TENPAK_UNROLL for (u32 t = 0; t < kTiles; ++t)
                                 lanes.mma_f16([&](u32 i) { return acc[wi][i][r][t]; }, [&](u32 i) { return fragments[i]; }, [&](u32 i) { return x[i][t].w + s * 2; });
@@ -392,6 +523,19 @@ TENPAK_HOST_DEVICE void gemm_body(const Block& block, const LinearArgs& a) {
             sum += v;
         }
         store_linear(a, p, row, token, sum);
+    });
+}
+
+constexpr u32 kOutlierRows = 256;
+/// What gemm leaves out. Grid: (tokens, blocks of 256 rows), 256 threads.
+template <class Block>
+TENPAK_HOST_DEVICE void outlier_body(const Block& block, const LinearArgs& a, u32 part) {
+    const LinearPart& p = a.parts[part];
+    block.start_successor();
+    block.wait_predecessor();
+    block.each_thread([&](u32 thread, u32) {
+        const u32 row = block.y * kOutlierRows + thread;
+        if (row < p.n) add_outliers(a, p, row, block.x);
     });
 }
 
@@ -484,6 +628,7 @@ TENPAK_HOST_DEVICE void dense_gemv_body(const Block& block, const DenseArgs& a) 
 
 // ---- quantized weights as fp16 rows, for the dense library ---------------------------------------------------------
 
+TENPAK_HOST_DEVICE const u32* sparse_row(const LinearArgs& a, const LinearPart& p, u32 row) { return p.low == nullptr ? nullptr : p.low + static_cast<std::size_t>(row) * a.blocks * 2; }
 /// to[n padded to 32][blocks * 64]: weights relative to row_scales. Grid: (column blocks, row tiles), 256 threads.
 template <class Block>
 TENPAK_HOST_DEVICE void dequantize_body(const Block& block, const LinearArgs& a, u32 format, u16* to) {
@@ -495,20 +640,34 @@ TENPAK_HOST_DEVICE void dequantize_body(const Block& block, const LinearArgs& a,
         TENPAK_UNROLL for (u32 j = 0; j < 2; ++j) {
             const u32 pair = thread * 2 + j, row = pair / 32, column = pair % 32 * 2;  // two neighbours at once
             const u32 group = group_of(a, block.x, column / 32), place = (block.y * a.groups + group) * 8 + row % 8;
-            const float scale = fp16_value(static_cast<u16>(p.scales[place] >> (row / 8 * 16)));
+            const float scale = has_row_scale(format) ? 1.0f : fp16_value(static_cast<u16>(p.scales[place] >> (row / 8 * 16)));
+            const u32 zero = zero_pair(format, p, place) >> (row / 8 * 8) & 0xffu;
+            const u32* const low = sparse_row(a, p, block.y * kRowTile + row);
             float v[2];
-            TENPAK_UNROLL for (u32 e = 0; e < 2; ++e) {
-                if (format == kFormatInt4) {
-                    const CodePlace c = int4_place(row, column + e);
-                    v[e] = static_cast<float>(static_cast<int>(words[c.word] >> c.shift & 15u) - static_cast<int>(zero_pair(p, place) >> (row / 8 * 8) & 15u));
-                } else {
-                    const CodePlace c = int8_group_place(row, column + e);
-                    v[e] = static_cast<float>(static_cast<int>(words[c.word] >> c.shift & 255u) - 128);
-                }
-            }
+            TENPAK_UNROLL for (u32 e = 0; e < 2; ++e) v[e] = code_value(format, words, low, row, column + e, zero);
             const std::size_t at = (static_cast<std::size_t>(block.y) * kRowTile + row) * a.blocks * kColumnBlock + block.x * kColumnBlock + column;
             *reinterpret_cast<u32*>(to + at) = pack_fp16(v[0] * scale, v[1] * scale);
         }
+    });
+}
+
+/// Sparse weights as tiles of 8-bit codes, exactly: what the matrix kernel takes. Grid: (column blocks, row tiles), 256 threads.
+template <class Block>
+TENPAK_HOST_DEVICE void expand_body(const Block& block, const LinearArgs& a, u32* to) {
+    const LinearPart& p = a.parts[0];
+    block.start_successor();
+    block.wait_predecessor();
+    const std::size_t tile = static_cast<std::size_t>(block.y) * a.blocks + block.x;
+    const u32* const words = reinterpret_cast<const u32*>(p.codes) + tile * kWordsSparse;
+    block.each_thread([&](u32 thread, u32) {
+        // int8_group_place, the other way round.
+        const u32 lane = thread / 4 % 32, step = thread / 128 * 2 + thread % 4 / 2, row = lane / 4 + thread % 2 * 8, first = step * 16 + lane % 4 * 4;
+        const u32 place = (block.y * a.groups + group_of(a, block.x, first / 32)) * 8 + row % 8;
+        const int multiple = static_cast<int>(zero_pair(kFormatInt4Sparse, p, place) >> (row / 8 * 8) & 0xffu);
+        u32 word = 0;
+        TENPAK_UNROLL for (u32 c = 0; c < 4; ++c)
+            word |= (static_cast<u32>(sparse_code(words, sparse_row(a, p, block.y * kRowTile + row), row, first + c, multiple)) & 255u) << (8 * c);
+        to[tile * kWordsInt8 + thread] = word ^ 0x80808080u;
     });
 }
 

@@ -9,7 +9,7 @@
 #include "core/compute/cuda/commands.h"
 #include "core/compute/cuda/weight_block.h"
 
-#define TENPAK_CUDA_ABI 3
+#define TENPAK_CUDA_ABI 4
 
 #ifdef __cplusplus
 extern "C" {

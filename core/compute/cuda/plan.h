@@ -5,13 +5,14 @@
 #pragma once
 #include "core/compute/cuda/attention.h"
 #include "core/compute/cuda/commands.h"
+#include "core/compute/cuda/gram.h"
 #include "core/compute/cuda/linear.h"
 #include "core/compute/cuda/rows.h"
 
 namespace tenpak::compute::gpu {
 
 /// Memory that launches use between them; zero when first given, kept otherwise.
-enum Region : u32 { kRegionOperand, kRegionTokenScales, kRegionPartial, kRegionCounters, kRegionAttention, kRegionDequantized, kRegions };
+enum Region : u32 { kRegionOperand, kRegionTokenScales, kRegionPartial, kRegionCounters, kRegionAttention, kRegionDequantized, kRegionOutliers, kRegions };
 
 constexpr u32 kGemvTokens = 32;         ///< up to here weights are read straight into registers
 constexpr u32 kDequantizeTokens = 256;  ///< from here writing fp16 weights once pays for the faster dense product
@@ -42,7 +43,7 @@ class Plan {
     using Weight = tenpak_cuda_weight;
     enum class Path { kGemv, kGemm, kDequantized, kDenseOwn, kDenseLibrary };
 
-    static bool quantized(const Weight& w) { return w.format <= TENPAK_CUDA_WEIGHT_INT8_CHANNEL; }
+    static bool quantized(const Weight& w) { return w.format <= TENPAK_CUDA_WEIGHT_INT8_CHANNEL || w.format >= TENPAK_CUDA_WEIGHT_NF4; }
     Path path_of(const Weight& w, u32 tokens) const {
         if (quantized(w)) {
             if (tokens <= kGemvTokens) return Path::kGemv;
@@ -53,8 +54,8 @@ class Plan {
     static u32 operand_of(const Weight& w, Path path) {
         switch (path) {
             case Path::kGemv:
-            case Path::kGemm: return w.format == TENPAK_CUDA_WEIGHT_INT8_CHANNEL ? kOperandInt8Tiles : kOperandFp16Tiles;
-            case Path::kDequantized: return kOperandFp16Rows;
+            case Path::kGemm: return w.format == TENPAK_CUDA_WEIGHT_INT8_CHANNEL ? kOperandInt8Tiles : w.format == TENPAK_CUDA_WEIGHT_FP8_CHANNEL ? kOperandFp8Tiles : kOperandFp16Tiles;
+            case Path::kDequantized: return w.format == TENPAK_CUDA_WEIGHT_FP8_CHANNEL ? kOperandFp8Rows : kOperandFp16Rows;
             case Path::kDenseOwn: return kOperandNone;
             case Path::kDenseLibrary: return w.format == TENPAK_CUDA_WEIGHT_BF16 ? kOperandBf16Rows : w.format == TENPAK_CUDA_WEIGHT_FP16 ? kOperandFp16Rows : kOperandNone;
         }
@@ -109,6 +110,13 @@ class Plan {
                 return 1;
             }
             case TENPAK_CUDA_ATTENTION: return attention(c) ? 1 : 0;
+            case TENPAK_CUDA_GRAM: {
+                if (c.n[0] == 0 || c.n[1] == 0) return 0;
+                GramArgs a{floats(c.in[0]), static_cast<float*>(c.out), static_cast<float*>(const_cast<void*>(c.in[1])), c.n[0], c.n[1], false};
+                a.vector = a.k % 4 == 0 && reinterpret_cast<std::uintptr_t>(a.x) % 16 == 0;
+                l_.gram(a, gram_blocks(a.k));
+                return 1;
+            }
             case TENPAK_CUDA_COPY: l_.copy(reinterpret_cast<const tenpak_cuda_copy_job*>(l_.payload() + c.payload), c.n[0], c.size); return 1;
             default: return 0;
         }
@@ -160,18 +168,20 @@ class Plan {
         a.blocks = w.blocks;
         a.token_tiles = rounded_up(a.tokens, kTokenTile);
         a.stride = stride;
-        const bool tiles = a.operand == kOperandFp16Tiles || a.operand == kOperandInt8Tiles;
-        const std::size_t bytes = tiles ? static_cast<std::size_t>(w.blocks) * a.token_tiles * (a.operand == kOperandFp16Tiles ? 1024 : 512)
+        a.columns = w.columns;
+        a.threshold = w.outlier_threshold;
+        if (a.threshold > 0) a.outliers = static_cast<u32*>(l_.region(kRegionOutliers, static_cast<std::size_t>(a.tokens) * outlier_words(w.k).all() * 4));
+        const bool tiles = is_tiles(a.operand);
+        const std::size_t bytes = tiles ? static_cast<std::size_t>(w.blocks) * a.token_tiles * (a.operand == kOperandInt8Tiles ? 512 : 1024)
                                         : static_cast<std::size_t>(a.tokens) * stride * 2;
         a.operand_out = l_.region(kRegionOperand, bytes);
         a.token_scales = static_cast<float*>(l_.region(kRegionTokenScales, static_cast<std::size_t>(a.tokens) * sizeof(float)));
         launch_row(a);
-        operand_ = {x, a.operand, a.tokens, w.k, tiles ? w.blocks : stride};
+        operand_ = {x, a.operand, a.tokens, w.k, tiles ? w.blocks : stride, w.columns, w.outlier_threshold};
     }
     void launch_row(RowArgs a) {
         a.cache = row_shared_bytes(a.dim, true) <= kRowCacheBytes ? 1 : 0;
-        const bool tiles = a.operand == kOperandFp16Tiles || a.operand == kOperandInt8Tiles;
-        l_.row(a, tiles ? a.token_tiles * kTokenTile : a.tokens, row_threads(a.dim), row_shared_bytes(a.dim, a.cache != 0));
+        l_.row(a, is_tiles(a.operand) ? a.token_tiles * kTokenTile : a.tokens, row_threads(a.dim), row_shared_bytes(a.dim, a.cache != 0));
     }
 
     u32 linear(u32 i) {
@@ -187,7 +197,8 @@ class Plan {
         const u32 kind = operand_of(w, path);
         if (kind != kOperandNone) {
             const u32 extent = path == Path::kDequantized ? w.blocks * kColumnBlock : path == Path::kDenseLibrary ? w.stride : w.blocks;
-            if (operand_.x != c.in[0] || operand_.kind != kind || operand_.tokens != tokens || operand_.k != w.k || operand_.extent != extent) {
+            if (operand_.x != c.in[0] || operand_.kind != kind || operand_.tokens != tokens || operand_.k != w.k || operand_.extent != extent || operand_.columns != w.columns ||
+                operand_.threshold != w.outlier_threshold) {
                 RowArgs a{};
                 a.x = floats(c.in[0]);
                 a.tokens = tokens;
@@ -210,7 +221,8 @@ class Plan {
     static bool joins(const Command& a, const Command& b) {
         if (b.op != TENPAK_CUDA_LINEAR || b.weight == nullptr || a.in[0] != b.in[0] || a.n[0] != b.n[0] || a.out == a.in[0] || b.out == b.in[0]) return false;
         const Weight &v = *a.weight, &w = *b.weight;
-        return v.format == w.format && v.k == w.k && v.blocks == w.blocks && v.stride == w.stride && v.groups == w.groups && v.group_shift == w.group_shift;
+        return v.format == w.format && v.k == w.k && v.blocks == w.blocks && v.stride == w.stride && v.groups == w.groups && v.group_shift == w.group_shift &&
+               v.columns == w.columns && v.outlier_threshold == w.outlier_threshold;
     }
     /// rows: of an output tile. Returns the number of row blocks.
     u32 fill(LinearArgs& a, u32 i, u32 parts, u32 rows) {
@@ -224,13 +236,28 @@ class Plan {
         u32 blocks = 0;
         for (u32 p = 0; p < parts; ++p) {
             const Weight& v = *commands_[i + p].weight;
-            a.parts[p] = {static_cast<const Word4*>(v.codes), reinterpret_cast<const u32*>(v.scales), reinterpret_cast<const u16*>(v.zeros), v.row_scales, v.bias,
-                          static_cast<float*>(commands_[i + p].out), v.n, blocks};
+            a.parts[p] = part(v, static_cast<float*>(commands_[i + p].out), blocks);
             blocks += rounded_up(v.n, rows);
         }
         a.x = static_cast<const Word4*>(l_.region(kRegionOperand, 0));
         a.token_scales = static_cast<const float*>(l_.region(kRegionTokenScales, 0));
+        a.input = floats(commands_[i].in[0]);
+        a.k = w.k;
+        a.outliers = w.outlier_threshold > 0 ? static_cast<const u32*>(l_.region(kRegionOutliers, 0)) : nullptr;
         return blocks;
+    }
+    static LinearPart part(const Weight& v, float* y, u32 first_block) {
+        return {static_cast<const Word4*>(v.codes), reinterpret_cast<const u32*>(v.scales), reinterpret_cast<const u16*>(v.zeros), v.low, v.row_scales, v.bias, y, v.n, first_block};
+    }
+    /// One part for the kernels that rewrite a weight.
+    LinearArgs alone(const Weight& w) const {
+        LinearArgs a{};
+        a.count = 1;
+        a.blocks = w.blocks;
+        a.groups = w.groups;
+        a.group_shift = w.group_shift;
+        a.parts[0] = part(w, nullptr, 0);
+        return a;
     }
     void splitting(LinearArgs& a, u32 splits, u32 tiles, u32 outputs) {
         a.splits = splits;
@@ -248,22 +275,37 @@ class Plan {
     }
     void gemm(u32 i, u32 parts) {
         LinearArgs a{};
-        const u32 row_blocks = fill(a, i, parts, kGemmRows), tokens = a.tokens <= 64 ? 64 : 128, token_blocks = rounded_up(a.tokens, tokens);
+        const u32 row_blocks = fill(a, i, parts, kGemmRows);
+        u32 format = commands_[i].weight->format;
+        if (format == TENPAK_CUDA_WEIGHT_INT4_SPARSE) {
+            expand(a, i, parts);
+            format = TENPAK_CUDA_WEIGHT_INT8_GROUP;
+        }
+        const u32 tokens = a.tokens <= 64 ? 64 : 128, token_blocks = rounded_up(a.tokens, tokens);
         const u32 tiles = row_blocks * token_blocks, wanted = max_of(1u, l_.processors() / tiles), most = max_of(1u, a.blocks / (2 * kGemmStages));
         splitting(a, min_of(wanted, most), tiles, kGemmRows * tokens);
-        l_.gemm(commands_[i].weight->format, tokens, a, row_blocks, token_blocks, a.splits);
+        l_.gemm(format, tokens, a, row_blocks, token_blocks, a.splits);
+        for (u32 p = 0; p < parts && a.outliers != nullptr; ++p) l_.outliers(a, p, a.tokens, rounded_up(a.parts[p].n, kOutlierRows));
+    }
+    /// Sparse weights become tiles of 8-bit codes before the matrix kernel: finding the kept bits costs more than reading bytes again.
+    void expand(LinearArgs& a, u32 i, u32 parts) {
+        const auto words = [](const Weight& w) { return u64(rounded_up(w.n, kRowPadding)) * (kRowPadding / kRowTile) * w.blocks * kWordsInt8; };
+        std::uint64_t total = 0;
+        for (u32 p = 0; p < parts; ++p) total += words(*commands_[i + p].weight);
+        u32* const to = static_cast<u32*>(l_.region(kRegionDequantized, total * 4));
+        total = 0;
+        for (u32 p = 0; p < parts; ++p) {
+            const Weight& w = *commands_[i + p].weight;
+            l_.expand(alone(w), to + total, w.blocks, rounded_up(w.n, kRowPadding) * (kRowPadding / kRowTile));
+            a.parts[p].codes = reinterpret_cast<const Word4*>(to + total);
+            total += words(w);
+        }
     }
     void dequantized(const Command& c) {
         const Weight& w = *c.weight;
-        LinearArgs a{};
-        a.count = 1;
-        a.blocks = w.blocks;
-        a.groups = w.groups;
-        a.group_shift = w.group_shift;
-        a.parts[0] = {static_cast<const Word4*>(w.codes), reinterpret_cast<const u32*>(w.scales), reinterpret_cast<const u16*>(w.zeros), w.row_scales, w.bias, nullptr, w.n, 0};
         const u32 rows = rounded_up(w.n, kRowPadding) * kRowPadding, k = w.blocks * kColumnBlock;
         u16* const dense = static_cast<u16*>(l_.region(kRegionDequantized, static_cast<std::size_t>(rows) * k * 2));
-        l_.dequantize(a, w.format, dense, w.blocks, rows / kRowTile);
+        l_.dequantize(alone(w), w.format, dense, w.blocks, rows / kRowTile);
         l_.matmul(TENPAK_CUDA_WEIGHT_FP16, w.n, k, c.n[0], dense, k, l_.region(kRegionOperand, 0), k, static_cast<float*>(c.out));
         epilogue(c, w.row_scales, static_cast<const float*>(l_.region(kRegionTokenScales, 0)));
     }
@@ -337,6 +379,8 @@ class Plan {
     struct OperandState {
         const void* x = nullptr;
         u32 kind = 0, tokens = 0, k = 0, extent = 0;
+        const u32* columns = nullptr;
+        float threshold = 0;
     };
     Launcher& l_;
     const Command* const commands_;

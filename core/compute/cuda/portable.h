@@ -32,6 +32,9 @@ using u32 = std::uint32_t;
 struct alignas(16) Word4 {
     u32 w[4];
 };
+struct alignas(8) Word2 {
+    u32 w[2];
+};
 
 TENPAK_HOST_DEVICE float float_of_bits(u32 u) {
 #ifdef __CUDA_ARCH__
@@ -145,6 +148,15 @@ TENPAK_HOST_DEVICE u32 byte_select(u32 low, u32 high, u32 selector) {
     return r;
 #endif
 }
+TENPAK_HOST_DEVICE u32 ones_of(u32 v) {
+#ifdef __CUDA_ARCH__
+    return static_cast<u32>(__popc(v));
+#else
+    u32 n = 0;
+    for (; v != 0; v &= v - 1) ++n;
+    return n;
+#endif
+}
 TENPAK_HOST_DEVICE float max_of(float a, float b) { return a > b ? a : b; }
 TENPAK_HOST_DEVICE u32 min_of(u32 a, u32 b) { return a < b ? a : b; }
 TENPAK_HOST_DEVICE u32 max_of(u32 a, u32 b) { return a > b ? a : b; }
@@ -156,6 +168,15 @@ TENPAK_HOST_DEVICE Word4 load_stream(const Word4* p) {
 #ifdef __CUDA_ARCH__
     Word4 v;
     asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.w[0]), "=r"(v.w[1]), "=r"(v.w[2]), "=r"(v.w[3]) : "l"(p));
+    return v;
+#else
+    return *p;
+#endif
+}
+TENPAK_HOST_DEVICE Word2 load_stream(const Word2* p) {
+#ifdef __CUDA_ARCH__
+    Word2 v;
+    asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(v.w[0]), "=r"(v.w[1]) : "l"(p));
     return v;
 #else
     return *p;

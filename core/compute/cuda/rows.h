@@ -10,7 +10,10 @@ TENPAK_HOST_DEVICE u32 row_threads(u32 dim) { return dim <= 512 ? 128u : dim <= 
 
 enum Norm : u32 { kNormNone = 0, kNormRms = 1, kNormLayer = 2 };
 /// What the next product wants: tiles of layout.h, or rows of 16 bit for the dense library.
-enum Operand : u32 { kOperandNone = 0, kOperandFp16Tiles = 1, kOperandInt8Tiles = 2, kOperandBf16Rows = 3, kOperandFp16Rows = 4 };
+enum Operand : u32 { kOperandNone = 0, kOperandFp16Tiles = 1, kOperandInt8Tiles = 2, kOperandBf16Rows = 3, kOperandFp16Rows = 4, kOperandFp8Tiles = 5, kOperandFp8Rows = 6 };
+/// fp8: values of e4m3, kept as fp16 (every one is exact). GPUs from compute capability 8.9 on could multiply bytes of e4m3 themselves.
+TENPAK_HOST_DEVICE bool is_fp8(u32 operand) { return operand == kOperandFp8Tiles || operand == kOperandFp8Rows; }
+TENPAK_HOST_DEVICE bool is_tiles(u32 operand) { return operand == kOperandFp16Tiles || operand == kOperandInt8Tiles || operand == kOperandFp8Tiles; }
 enum Activation : u32 { kActivationNone = 0, kSilu = 1, kGeluTanh = 2, kGeluErf = 3 };
 
 TENPAK_HOST_DEVICE float activate(u32 kind, float x) {
@@ -37,6 +40,9 @@ struct RowArgs {
     float* token_scales;
     u32 blocks, token_tiles;  ///< tiles
     u32 stride;               ///< rows of 16 bit: columns behind dim become 0
+    const u32* columns;       ///< not null: the operand's columns are these (commands.h)
+    float threshold;          ///< int8 tiles: values of this magnitude and more become 0 in them, their places go to `outliers`; 0: none
+    u32* outliers;            ///< linear.h outlier_words
     u32 cache;                ///< the row fits in shared memory
 };
 
@@ -121,33 +127,68 @@ TENPAK_HOST_DEVICE void row_body(const Block& block, const RowArgs& a) {
                 }
                 if (row != nullptr) row[c] = v;
                 if (a.out != nullptr) a.out[base + c] = v;
-                m = max_of(m, v < 0 ? -v : v);
+                const float magnitude = v < 0 ? -v : v;
+                if (!(a.threshold > 0 && magnitude >= a.threshold)) m = max_of(m, magnitude);
             }
             partial[i] = m;
         });
-        if (a.operand == kOperandFp16Tiles || a.operand == kOperandInt8Tiles || a.operand == kOperandFp16Rows)
+        if (a.operand != kOperandNone && a.operand != kOperandBf16Rows)
             top = reduce_block(block, scratch, partial, [](float x, float y) { return max_of(x, y); });
     }
     if (a.operand == kOperandNone) return;
-    const float scale = a.operand == kOperandInt8Tiles ? top / 127.0f : fp16_row_scale(top);
-    const float factor = a.operand == kOperandInt8Tiles ? (top > 0 ? 127.0f / top : 0.0f) : 1.0f / scale;  // a power of two: exact
+    const float most = a.operand == kOperandInt8Tiles ? 127.0f : is_fp8(a.operand) ? 448.0f : 0.0f;  // 0: scaled by a power of two, exactly
+    const float scale = most > 0 ? top / most : fp16_row_scale(top);
+    const float factor = most > 0 ? (top > 0 ? most / top : 0.0f) : 1.0f / scale;
     block.each_thread([&](u32 thread, u32) {
         if (there && thread == 0 && a.token_scales != nullptr) a.token_scales[token] = scale;
-        const auto at = [&](u32 c) -> float { return !there || c >= a.dim ? 0.0f : row != nullptr ? row[c] : value(c); };
-        if (a.operand == kOperandBf16Rows || a.operand == kOperandFp16Rows) {
+        const auto here = [&](u32 c) -> float { return row != nullptr ? row[c] : value(c); };
+        const auto at = [&](u32 c) -> float {
+            if (a.columns != nullptr) c = a.columns[c];
+            return !there || c >= a.dim ? 0.0f : here(c);
+        };
+        if (there && a.threshold > 0) {
+            const OutlierWords words = outlier_words(a.dim);
+            u32* const to = a.outliers + static_cast<std::size_t>(token) * words.all() + words.summary;
+            for (u32 w = thread; w < words.columns; w += block.threads) {
+                u32 bits = 0;
+                for (u32 j = 0; j < 32; ++j) {
+                    const u32 bit = (j + thread) % 32, c = w * 32 + bit;  // neighbours begin in different banks
+                    if (c >= a.dim) continue;
+                    const float v = here(c);
+                    if ((v < 0 ? -v : v) >= a.threshold) bits |= 1u << bit;
+                }
+                to[w] = bits;
+            }
+        }
+        if (!is_tiles(a.operand)) {
             if (!there) return;
             u16* const to = static_cast<u16*>(a.operand_out) + static_cast<std::size_t>(token) * a.stride;
-            for (u32 c = thread; c < a.stride; c += block.threads) to[c] = a.operand == kOperandBf16Rows ? to_bf16(at(c)) : to_fp16(at(c) * factor);
+            for (u32 c = thread; c < a.stride; c += block.threads) 
+                to[c] = a.operand == kOperandBf16Rows ? to_bf16(at(c)) : to_fp16(is_fp8(a.operand) ? round_to_e4m3(at(c) * factor) : at(c) * factor);
             return;
         }
         for (u32 c = thread; c < a.blocks * kColumnBlock; c += block.threads) {
             const u32 tile = c / kColumnBlock * a.token_tiles + token / kTokenTile;
-            if (a.operand == kOperandFp16Tiles) {
-                static_cast<u16*>(a.operand_out)[static_cast<std::size_t>(tile) * 512 + fp16_place(token % kTokenTile, c % kColumnBlock)] = to_fp16(at(c) * factor);
+            float v = at(c);
+            if (a.operand != kOperandInt8Tiles) {
+                v = is_fp8(a.operand) ? round_to_e4m3(v * factor) : v * factor;
+                static_cast<u16*>(a.operand_out)[static_cast<std::size_t>(tile) * 512 + fp16_place(token % kTokenTile, c % kColumnBlock)] = to_fp16(v);
             } else {
-                const int q = static_cast<int>(rintf(at(c) * factor));
+                if (a.threshold > 0 && (v < 0 ? -v : v) >= a.threshold) v = 0;
+                const int q = static_cast<int>(rintf(v * factor));
                 static_cast<u8*>(a.operand_out)[static_cast<std::size_t>(tile) * 512 + int8_place(token % kTokenTile, c % kColumnBlock)] = static_cast<u8>(q & 255);
             }
+        }
+    });
+    if (!there || !(a.threshold > 0)) return;
+    block.sync();
+    const OutlierWords words = outlier_words(a.dim);
+    block.each_thread([&](u32 thread, u32) {
+        u32* const summary = a.outliers + static_cast<std::size_t>(token) * words.all();
+        for (u32 s = thread; s < words.summary; s += block.threads) {
+            u32 bits = 0;
+            for (u32 j = 0; j < 32 && s * 32 + j < words.columns; ++j) bits |= (summary[words.summary + s * 32 + j] != 0 ? 1u : 0u) << j;
+            summary[s] = bits;
         }
     });
 }

@@ -142,6 +142,12 @@ struct Measure {
     template <class... A>
     void dequantize(const A&...) {}
     template <class... A>
+    void expand(const A&...) {}
+    template <class... A>
+    void gram(const A&...) {}
+    template <class... A>
+    void outliers(const A&...) {}
+    template <class... A>
     void matmul(const A&...) {}
     template <class... A>
     void attention_decode(const A&...) {}
@@ -175,6 +181,9 @@ struct Launch {
     void gemm(u32 format, u32 tokens, const LinearArgs& a, u32 x, u32 y, u32 z) { check("a matrix kernel", launch_gemm(s.stream, format, tokens, a, x, y, z)); }
     void dense_gemv(u32 bytes, u32 tokens, const DenseArgs& a, u32 x) { check("a dense kernel", launch_dense_gemv(s.stream, bytes, tokens, a, x)); }
     void dequantize(const LinearArgs& a, u32 format, u16* to, u32 x, u32 y) { check("the dequantizing kernel", launch_dequantize(s.stream, a, format, to, x, y)); }
+    void expand(const LinearArgs& a, u32* to, u32 x, u32 y) { check("the expanding kernel", launch_expand(s.stream, a, to, x, y)); }
+    void gram(const GramArgs& a, u32 x) { check("the Gram kernel", launch_gram(s.stream, a, x)); }
+    void outliers(const LinearArgs& a, u32 part, u32 x, u32 y) { check("the outliers' kernel", launch_outliers(s.stream, a, part, x, y)); }
     void matmul(u32 format, u32 n, u32 k, u32 tokens, const void* w, u32 w_stride, const void* x, u32 x_stride, float* y) {
         ++count;
         const cublasStatus_t status = s.dense.multiply(s.stream.handle, format, n, k, tokens, w, w_stride, x, x_stride, y, s.dense_workspace.memory, s.dense_workspace.bytes);

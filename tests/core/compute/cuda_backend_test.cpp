@@ -55,13 +55,46 @@ TEST(CudaLayout, CodesBecomeFp16Exactly) {
     }
 }
 
+TEST(CudaLayout, ValuesOfTheOtherFormats) {
+    for (gpu::u32 code = 0; code < 16; ++code) EXPECT_EQ(gpu::nf4_half(code), float_to_fp16(kNf4Values[code])) << code;
+    for (gpu::u32 word : {0x76543210u, 0xfedcba98u, 0x0f1e2d3cu}) {
+        gpu::u32 a[4];
+        gpu::nf4_to_fp16(word, a);
+        for (gpu::u32 i = 0; i < 8; ++i) EXPECT_EQ(i < 4 ? a[i] & 0xffffu : a[i - 4] >> 16, gpu::nf4_half(word >> (4 * i) & 15u));
+    }
+    for (int code = 0; code < 256; ++code) {
+        const float want = e4m3_to_float(static_cast<std::uint8_t>(code));
+        gpu::u32 a[4];
+        gpu::e4m3_to_fp16(static_cast<gpu::u32>(code) << 8, static_cast<gpu::u32>(code) << 16, a);
+        if (std::isnan(want)) continue;
+        EXPECT_EQ(gpu::high_half(a[0]) * 256, want);
+        EXPECT_EQ(gpu::low_half(a[3]) * 256, want);
+        EXPECT_EQ(gpu::low_half(a[0]), 0.0f);
+    }
+    std::mt19937 rng(4);
+    for (int i = 0; i < 100000; ++i) {
+        const float f = std::bit_cast<float>(static_cast<std::uint32_t>(rng()));
+        if (!(std::fabs(f) <= 470.0f)) continue;
+        ASSERT_EQ(gpu::round_to_e4m3(f), e4m3_to_float(float_to_e4m3(f))) << f;
+    }
+    for (int i = -480 * 64; i <= 480 * 64; ++i) {  // ties among them
+        const float f = static_cast<float>(i) / 64, small = f / 4096;
+        ASSERT_EQ(gpu::round_to_e4m3(f), e4m3_to_float(float_to_e4m3(f))) << f;
+        ASSERT_EQ(gpu::round_to_e4m3(small), e4m3_to_float(float_to_e4m3(small))) << small;
+    }
+}
+
 TEST(CudaLayout, EveryPlaceIsUsedOnce) {
-    std::set<std::pair<gpu::u32, gpu::u32>> int4, int8_group, int8_channel;
+    std::set<std::pair<gpu::u32, gpu::u32>> int4, int8_group, int8_channel, residual, mask, start;
     std::set<gpu::u32> fp16, int8;
     for (gpu::u32 row = 0; row < 16; ++row) {
         for (gpu::u32 column = 0; column < 64; ++column) {
-            for (const auto& [set, p] : {std::pair(&int4, gpu::int4_place(row, column)), std::pair(&int8_group, gpu::int8_group_place(row, column)), std::pair(&int8_channel, gpu::int8_channel_place(row, column))})
+            for (const auto& [set, p] : {std::pair(&int4, gpu::int4_place(row, column)), std::pair(&int8_group, gpu::int8_group_place(row, column)), std::pair(&int8_channel, gpu::int8_channel_place(row, column)),
+                                        std::pair(&residual, gpu::residual_place(row, column)), std::pair(&mask, gpu::mask_place(row, column))})
                 EXPECT_TRUE(set->insert({p.word, p.shift}).second);
+            if (column == 0) {
+                EXPECT_TRUE(start.insert({gpu::start_place(row).word, gpu::start_place(row).shift}).second);
+            }
             if (row < 8) {
                 EXPECT_TRUE(fp16.insert(gpu::fp16_place(row, column)).second);
                 EXPECT_TRUE(int8.insert(gpu::int8_place(row, column)).second);
@@ -71,6 +104,12 @@ TEST(CudaLayout, EveryPlaceIsUsedOnce) {
     EXPECT_LT(int4.rbegin()->first, gpu::kWordsInt4);
     EXPECT_LT(int8_group.rbegin()->first, gpu::kWordsInt8);
     EXPECT_LT(int8_channel.rbegin()->first, gpu::kWordsInt8);
+    EXPECT_GE(residual.begin()->first, gpu::kResidualAt);
+    EXPECT_LT(residual.rbegin()->first, gpu::kWordsResidual);
+    EXPECT_GE(mask.begin()->first, gpu::kMasksAt);
+    EXPECT_LT(mask.rbegin()->first, gpu::kStartsAt);
+    EXPECT_GE(start.begin()->first, gpu::kStartsAt);
+    EXPECT_LT(start.rbegin()->first, gpu::kWordsSparse);
     EXPECT_EQ(*fp16.rbegin(), 511u);
     EXPECT_EQ(*int8.rbegin(), 511u);
 }
@@ -94,6 +133,42 @@ TEST(CudaLayout, PackedCodesLieWhereTheLayoutSays) {
                 } else {
                     ASSERT_EQ(word & 255u, static_cast<gpu::u32>(w.codes[i] ^ (f == WeightFormat::kInt8Group ? 0x80 : 0)));
                 }
+            }
+        }
+    }
+}
+
+// What a tile says of each weight, times its scales, is what the codes stand for.
+TEST(CudaLayout, PackedWeightsStandForTheSame) {
+    for (const WeightFormat f : kQuantizedFormats) {
+        if (f == WeightFormat::kInt8Channel) continue;  // int8_channel_place: above
+        for (const std::uint32_t group : {32u, 64u, 96u, 24u, 0u}) {
+            for (const bool shuffled : {false, true}) {
+                LinearWeight w = random_weight(f, 37, 576, group, 5);
+                if (f == WeightFormat::kInt4Sparse && group == 96) keep_first(w);
+                if (shuffled) {
+                    if (f == WeightFormat::kFp8Channel || f == WeightFormat::kInt4Sparse || group == 0) continue;
+                    shuffle_groups(w, 6);
+                }
+                ASSERT_TRUE(w.validate("w").ok());
+                const auto p = pack_for_cuda(w);
+                ASSERT_TRUE(p.ok());
+                const auto want = w.dequantize();
+                const gpu::u32 words = gpu::words_per_tile(p->shape.format), blocks = p->shape.blocks;
+                std::vector<unsigned> seen(576);
+                for (gpu::u32 row = 0; row < 37; ++row) {
+                    for (gpu::u32 c = 0; c < blocks * 64; ++c) {
+                        const gpu::u32 from = p->columns.empty() ? c : p->columns[c];
+                        if (from >= 576) continue;
+                        ++seen[from];
+                        const gpu::u32 at = gpu::scale_place(row, (c / 32) >> p->shape.group_shift, p->shape.groups);
+                        const gpu::u32 zero = p->zeros.empty() ? gpu::usual_zeros(p->shape.format) & 0xff : p->zeros[at];
+                        const float value = gpu::code_value(p->shape.format, p->codes.data() + (row / 16 * blocks + c / 64) * words, p->low.empty() ? nullptr : p->low.data() + row * blocks * 2, row % 16, c % 64, zero);
+                        const float scale = (p->scales.empty() ? 1.0f : fp16_to_float(p->scales[at])) * p->row_scales[row];
+                        ASSERT_NEAR(value * scale, want[row * 576 + from], f == WeightFormat::kNf4Group ? 2e-5 : 1e-9) << weight_format_name(f) << " " << group << " " << row << " " << c;
+                    }
+                }
+                for (const unsigned s : seen) ASSERT_EQ(s, 37u);
             }
         }
     }
@@ -126,17 +201,55 @@ TEST(CudaBackend, ProductsOfEveryFormat) {
         e.processors = library ? 132 : 4;
         const auto b = emulated(e);
         BackendCases cases(*b);
-        for (const WeightFormat f : {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kF16, WeightFormat::kInt8Channel, WeightFormat::kInt8Group, WeightFormat::kInt4Group}) {
+        const auto all = [&](WeightFormat f) {
             for (const Shape& s : shapes) {
+                if (!has_shape(f, s.k, s.group)) continue;
                 for (const std::uint32_t t : {1u, 3u, 8u, 9u, 17u, 33u, 70u}) {
                     if (s.k > 1000 && t != 1 && t != 33) continue;
                     cases.linear(f, s.n, s.k, s.group, t, t % 2 == 1);
                 }
             }
+        };
+        for (const WeightFormat f : {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kF16}) all(f);
+        for (const WeightFormat f : kQuantizedFormats) {
+            all(f);
+            cases.linear(f, 150, 192, 64, 260);
         }
-        for (const WeightFormat f : {WeightFormat::kInt8Channel, WeightFormat::kInt8Group, WeightFormat::kInt4Group}) cases.linear(f, 150, 192, 64, 260);
-        expect_good(cases, 6 * 8 * 7);
+        expect_good(cases, 10 * 7 * 7);
     }
+}
+
+TEST(CudaBackend, ProductsWithOutliersAndWithGroupsInAnyOrder) {
+    for (const bool library : {true, false}) {
+        CudaEmulation e;
+        e.dense_library = library;
+        e.processors = library ? 132 : 4;
+        const auto b = emulated(e);
+        BackendCases cases(*b);
+        for (const LinearWeight& w : special_weights())
+            for (const std::uint32_t t : {1u, 9u, 33u, 70u, 257u})
+                if (t != 257 || w.n * w.k < 20000) cases.linear(w, t);
+        expect_good(cases, 100);
+    }
+}
+
+// No group size makes a weight four times as large, unless groups are of a few columns.
+TEST(CudaBackend, NoFormatFallsBackToFp32) {
+    CudaEmulation e;
+    const auto b = emulated(e);
+    for (const WeightFormat f : kQuantizedFormats) {
+        for (const std::uint32_t group : {0u, 16u, 24u, 32u, 48u, 64u, 96u, 128u, 192u, 576u}) {
+            LinearWeight w = random_weight(f, 96, 1152, group, 3);
+            const auto packed = b->make_linear(w);
+            ASSERT_TRUE(packed.ok());
+            EXPECT_EQ(std::string((*packed)->kernel()).find("fp32"), std::string::npos) << (*packed)->kernel();
+            // Where the kept weights of a row begin is a quarter of a bit more than a checkpoint holds; a group of 96 is three of 32.
+            if (group % 64 == 0 || group == 32) {
+                EXPECT_LT(static_cast<double>((*packed)->bytes()), 1.1 * static_cast<double>(w.stored_bytes()) + 6 * 256) << (*packed)->kernel();
+            }
+        }
+    }
+    EXPECT_NE(std::string((*b->make_linear(random_weight(WeightFormat::kInt4Group, 8, 64, 2, 1)))->kernel()).find("fp32"), std::string::npos);
 }
 
 TEST(CudaBackend, ElementwiseAndNorms) {
@@ -146,6 +259,17 @@ TEST(CudaBackend, ElementwiseAndNorms) {
     cases.elementwise();
     cases.append();
     expect_good(cases, 50);
+}
+
+TEST(CudaBackend, GramMatrices) {
+    CudaEmulation e;
+    const auto b = emulated(e);
+    BackendCases cases(*b);
+    for (const std::uint32_t k : {1u, 5u, 64u, 130u, 300u})
+        for (const std::uint32_t t : {1u, 2u, 16u, 50u, 131u}) cases.gram(k, t);
+    expect_good(cases, 25);
+    float x = 1;
+    EXPECT_EQ(make_cpu_backend(1)->gram(&x, 1, 1, &x).error().code, ErrorCode::kUnsupported);
 }
 
 TEST(CudaBackend, Attention) {
@@ -206,7 +330,7 @@ TEST(CudaBackend, PagedKeysAndValues) {
 
 // Neighbours that become one launch must give what they give one by one.
 TEST(CudaBackend, JoinedOperationsGiveTheSame) {
-    for (const WeightFormat format : {WeightFormat::kInt4Group, WeightFormat::kInt8Channel, WeightFormat::kBF16}) {
+    for (const WeightFormat format : {WeightFormat::kInt4Group, WeightFormat::kInt8Channel, WeightFormat::kBF16, WeightFormat::kInt4Sparse, WeightFormat::kNf4Group, WeightFormat::kFp8Channel}) {
         for (const std::uint32_t tokens : {1u, 5u, 40u}) {
             std::vector<float> got[2];
             std::uint64_t launches[2] = {};
@@ -214,7 +338,12 @@ TEST(CudaBackend, JoinedOperationsGiveTheSame) {
                 CudaEmulation e;
                 const auto b = emulated(e);
                 std::vector<std::unique_ptr<PackedLinear>> w;
-                for (const std::uint32_t n : {128u, 64u, 96u}) w.push_back(std::move(*b->make_linear(random_weight(format, n, 256, 128, n))));
+                for (const std::uint32_t n : {128u, 64u, 96u}) {
+                    LinearWeight weight = random_weight(format, n, 256, 128, n);
+                    if (format == WeightFormat::kNf4Group) shuffle_groups(weight, 1);  // the same order: they still join
+                    if (format == WeightFormat::kInt8Channel) weight.outlier_threshold = 2;
+                    w.push_back(std::move(*b->make_linear(weight)));
+                }
                 const std::size_t rows = tokens;
                 OnDevice hidden(*b, random_floats(rows * 256, 1)), added(*b, random_floats(rows * 256, 2)), weight(*b, random_floats(256, 3)), normed(*b, std::vector<float>(rows * 256)),
                     out(*b, std::vector<float>(rows * (128 + 64 + 96)));
@@ -363,13 +492,13 @@ TEST(CudaBackend, WholeQuantizedModelMatchesTheCpu) {
     const TinyModel tiny(shape);
     TempDir dir;
     tiny.write(dir / "m");
-    for (const WeightFormat f : {WeightFormat::kInt4Group, WeightFormat::kInt8Group, WeightFormat::kInt8Channel}) {
+    for (const WeightFormat f : kQuantizedFormats) {
         WeightOverrides overrides;
         unsigned seed = 1;
         for (const auto& [name, dims] : tiny.shapes) {
             if (name.find("proj.weight") == std::string::npos) continue;
             LinearWeight w = random_weight(f, static_cast<std::uint32_t>(dims[0]), static_cast<std::uint32_t>(dims[1]), dims[1] % 64 == 0 ? 64 : 16, ++seed);
-            for (auto& z : w.zeros) z = static_cast<std::uint8_t>(7 + z % 2);  // random zeros make a model that amplifies rounding
+            for (auto& z : w.zeros) z = static_cast<std::uint8_t>((f == WeightFormat::kInt4Residual ? 31 : 7) + z % 2);  // random zeros make a model that amplifies rounding
             overrides.linears.emplace(name, std::move(w));
         }
         const auto cpu = make_cpu_backend(1);
@@ -377,8 +506,9 @@ TEST(CudaBackend, WholeQuantizedModelMatchesTheCpu) {
         const auto gpu = emulated(e);
         const auto want = run_model(tiny, dir / "m", overrides, *cpu, false);
         const auto got = run_model(tiny, dir / "m", overrides, *gpu, false);
-        // Activations that are rounded to int8 turn a small difference into a whole step here and there.
-        EXPECT_LT(relative_error(got, std::vector<double>(want.begin(), want.end())), f == WeightFormat::kInt8Channel ? 6e-2 : 2e-2) << weight_format_name(f);
+        // Activations that are rounded to int8 or e4m3 turn a small difference into a whole step here and there.
+        const bool rounded = f == WeightFormat::kInt8Channel || f == WeightFormat::kFp8Channel;
+        EXPECT_LT(relative_error(got, std::vector<double>(want.begin(), want.end())), rounded ? 6e-2 : 2e-2) << weight_format_name(f);
         EXPECT_GE(e.repeated_lists, 6u);
     }
 }

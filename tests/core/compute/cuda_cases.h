@@ -13,6 +13,24 @@
 
 namespace tenpak::test {
 
+inline constexpr compute::WeightFormat kQuantizedFormats[] = {
+    compute::WeightFormat::kInt8Channel, compute::WeightFormat::kInt8Group, compute::WeightFormat::kInt4Group, compute::WeightFormat::kInt4Residual,
+    compute::WeightFormat::kInt4Sparse,  compute::WeightFormat::kNf4Group,  compute::WeightFormat::kFp8Channel};
+
+/// Whether rows and groups of these sizes exist in the format (LinearWeight::validate).
+inline bool has_shape(compute::WeightFormat f, std::uint32_t k, std::uint32_t group) {
+    using compute::WeightFormat;
+    if (f == WeightFormat::kInt4Residual) return k % 4 == 0;
+    if (f == WeightFormat::kInt4Sparse) return (group == 0 ? k : group) % 8 == 0;
+    return (f != WeightFormat::kInt4Group && f != WeightFormat::kNf4Group) || k % 2 == 0;
+}
+/// The kept weights of a sparse weight all at the beginning of their group.
+inline void keep_first(compute::LinearWeight& w) {
+    w.mask.assign(w.mask.size(), 0);
+    for (std::size_t i = 0; i < w.mask.size() * 8; ++i)
+        if (i % w.group < w.group / 4) w.mask[i / 8] = static_cast<std::uint8_t>(w.mask[i / 8] | 1 << (i % 8));
+}
+
 struct CaseResult {
     std::string name;
     double error = 0, tolerance = 0;  ///< relative, of the 2-norm
@@ -21,16 +39,20 @@ struct CaseResult {
 };
 
 /// Relative error of a product, by format and number of tokens (cuda_backend.h says what is rounded):
-/// fp32 sums of different order; bf16 operands 2^-9 each; fp16 operands 2^-12 each, weights too above 32 tokens.
+/// fp32 sums of different order; bf16 operands 2^-9 each; fp16 operands 2^-12 each, weights too above 32 tokens, of nf4 its values and scales always.
 inline double linear_tolerance(compute::WeightFormat f, std::uint32_t tokens) {
     using compute::WeightFormat;
     switch (f) {
         case WeightFormat::kF32: return 5e-6;
         case WeightFormat::kBF16: return tokens <= 4 ? 5e-6 : 3e-3;
         case WeightFormat::kF16: return tokens <= 4 ? 5e-6 : 5e-4;
-        case WeightFormat::kInt8Channel: return 5e-6;
+        case WeightFormat::kInt8Channel:
+        case WeightFormat::kFp8Channel: return 5e-6;
         case WeightFormat::kInt8Group:
         case WeightFormat::kInt4Group: return tokens <= 32 ? 4e-4 : 6e-4;
+        case WeightFormat::kInt4Residual:
+        case WeightFormat::kInt4Sparse: return tokens <= 32 ? 4e-4 : 8e-4;
+        case WeightFormat::kNf4Group: return 6e-4;
     }
     return 0;
 }
@@ -55,6 +77,31 @@ class OnDevice {
     Status status_;
 };
 
+/// Weights whose columns are sorted by group, and int8 weights with outliers: none, some and nearly all activations are.
+inline std::vector<compute::LinearWeight> special_weights() {
+    using compute::WeightFormat;
+    std::vector<compute::LinearWeight> all;
+    for (const WeightFormat f : {WeightFormat::kInt4Group, WeightFormat::kInt8Group, WeightFormat::kInt4Residual, WeightFormat::kNf4Group}) {
+        for (const std::uint32_t group : {32u, 24u, 96u, 64u}) {
+            compute::LinearWeight w = random_weight(f, 45, group * 6, group, group, true);
+            shuffle_groups(w, group + 1);
+            all.push_back(std::move(w));
+        }
+    }
+    for (const std::uint32_t group : {64u, 256u}) {
+        all.push_back(random_weight(WeightFormat::kInt4Sparse, 45, 768, group, group));
+        keep_first(all.back());
+    }
+    for (const float threshold : {6.0f, 0.5f, 1e30f}) {
+        for (const std::uint32_t k : {64u, 70u, 1100u}) {
+            compute::LinearWeight w = random_weight(WeightFormat::kInt8Channel, 70, k, 0, k, k == 70);
+            w.outlier_threshold = threshold;
+            all.push_back(std::move(w));
+        }
+    }
+    return all;
+}
+
 class BackendCases {
    public:
     explicit BackendCases(compute::Backend& b) : b_(b), cpu_(compute::make_cpu_backend()) {}
@@ -62,11 +109,17 @@ class BackendCases {
 
     void linear(compute::WeightFormat format, std::uint32_t n, std::uint32_t k, std::uint32_t group, std::uint32_t tokens, bool symmetric = false) {
         compute::LinearWeight w = random_weight(format, n, k, group, n + k + tokens, n % 2 == 1);
-        if (symmetric && format == compute::WeightFormat::kInt4Group) {
+        if (symmetric && !w.zeros.empty()) {
             w.symmetric = true;
-            for (auto& z : w.zeros) z = 8;
+            for (auto& z : w.zeros) z = format == compute::WeightFormat::kInt4Residual ? 32 : 8;
         }
-        CaseResult r{std::string(compute::weight_format_name(format)) + " group " + std::to_string(group) + ", " + std::to_string(n) + " x " + std::to_string(k) + ", " + std::to_string(tokens) + " tokens",
+        linear(w, tokens);
+    }
+    void linear(const compute::LinearWeight& w, std::uint32_t tokens) {
+        const compute::WeightFormat format = w.format;
+        const std::uint32_t n = w.n, k = w.k;
+        CaseResult r{std::string(compute::weight_format_name(format)) + " group " + std::to_string(w.group) + (w.group_index.empty() ? "" : " in any order") +
+                         (w.outlier_threshold > 0 ? " outliers" : "") + ", " + std::to_string(n) + " x " + std::to_string(k) + ", " + std::to_string(tokens) + " tokens",
                      0, linear_tolerance(format, tokens), {}};
         auto packed = b_.make_linear(w);
         if (!packed.ok()) {
@@ -156,6 +209,35 @@ class BackendCases {
                 b.rope(p[0], positions, {3, 64, rotary, 220, 1.25f}, p[1]);
             });
         }
+    }
+
+    /// Two calls that add up, against double precision; the matrix must be symmetric to the bit.
+    void gram(std::uint32_t k, std::uint32_t tokens) {
+        CaseResult r{"Gram matrix of " + std::to_string(k) + ", " + std::to_string(tokens) + " tokens", 0, 2e-6, {}};
+        const auto x = random_floats(std::size_t{tokens} * k, k + tokens);
+        const std::uint32_t first = tokens / 3;  // the second call's rows begin at any address
+        OnDevice dx(b_, x), dh(b_, std::vector<float>(std::size_t{k} * k + 16)), sums(b_, std::vector<float>(k, 1.0f));
+        for (const auto& [from, many] : {std::pair(0u, first), std::pair(first, tokens - first)}) {
+            if (const Status s = b_.gram(dx.data() + std::size_t{from} * k, many, k, dh.data(), sums.data()); !s.ok()) r.problem = s.error().text();
+        }
+        std::vector<double> want(std::size_t{k} * k), want_sums(k, 1.0);
+        for (std::size_t t = 0; t < tokens; ++t) {
+            for (std::size_t i = 0; i < k; ++i) {
+                want_sums[i] += std::fabs(double{x[t * k + i]});
+                for (std::size_t j = 0; j < k; ++j) want[i * k + j] += double{x[t * k + i]} * double{x[t * k + j]};
+            }
+        }
+        auto h = dh.get();
+        for (std::size_t i = want.size(); i < h.size(); ++i)
+            if (h[i] != 0) r.problem = "written behind the end";
+        h.resize(want.size());
+        for (std::size_t i = 0; i < k; ++i)
+            for (std::size_t j = 0; j < i; ++j)
+                if (h[i * k + j] != h[j * k + i]) r.problem = "not symmetric";
+        const double e = std::max(relative_error(h, want), relative_error(sums.get(), want_sums));
+        r.error = std::isfinite(e) ? e : 1e30;
+        if (!dh.status().ok()) r.problem = dh.status().error().text();
+        results.push_back(r);
     }
 
     struct Attention {

@@ -85,6 +85,10 @@ struct Launcher {
         if (format == kFormatInt4) gemv<kFormatInt4>(tiles, a, x, y);
         if (format == kFormatInt8Group) gemv<kFormatInt8Group>(tiles, a, x, y);
         if (format == kFormatInt8Channel) gemv<kFormatInt8Channel>(tiles, a, x, y);
+        if (format == kFormatNf4) gemv<kFormatNf4>(tiles, a, x, y);
+        if (format == kFormatInt4Residual) gemv<kFormatInt4Residual>(tiles, a, x, y);
+        if (format == kFormatInt4Sparse) gemv<kFormatInt4Sparse>(tiles, a, x, y);
+        if (format == kFormatFp8Channel) gemv<kFormatFp8Channel>(tiles, a, x, y);
     }
     template <u32 kFormat>
     void gemm(u32 tokens, const LinearArgs& a, u32 x, u32 y, u32 z) {
@@ -95,6 +99,18 @@ struct Launcher {
         if (format == kFormatInt4) gemm<kFormatInt4>(tokens, a, x, y, z);
         if (format == kFormatInt8Group) gemm<kFormatInt8Group>(tokens, a, x, y, z);
         if (format == kFormatInt8Channel) gemm<kFormatInt8Channel>(tokens, a, x, y, z);
+        if (format == kFormatNf4) gemm<kFormatNf4>(tokens, a, x, y, z);
+        if (format == kFormatInt4Residual) gemm<kFormatInt4Residual>(tokens, a, x, y, z);
+        if (format == kFormatFp8Channel) gemm<kFormatFp8Channel>(tokens, a, x, y, z);
+    }
+    void expand(const LinearArgs& a, u32* to, u32 x, u32 y) {
+        grid(x, y, 1, 256, 0, [&](const HostBlock& b) { expand_body(b, a, to); });
+    }
+    void gram(const GramArgs& a, u32 x) {
+        grid(x, 1, 1, kGramThreads, kGramSharedBytes, [&](const HostBlock& b) { gram_body(b, a); });
+    }
+    void outliers(const LinearArgs& a, u32 part, u32 x, u32 y) {
+        grid(x, y, 1, kOutlierRows, 0, [&](const HostBlock& b) { outlier_body(b, a, part); });
     }
     void dense_gemv(u32 bytes, u32 tokens, const DenseArgs& a, u32 x) {
         if (bytes == 2 && tokens == 1) grid(x, 1, 1, 256, 0, [&](const HostBlock& b) { dense_gemv_body<2, 1>(b, a); });

@@ -67,16 +67,24 @@ TEST(MemoryPlan, CountsWhatIsTaken) {
     // Packed formats.
     const TinyModel tiny = larger();
     Model m(tiny);
-    compute::WeightOverrides overrides;
-    for (std::uint32_t l = 0; l < tiny.shape.layers; ++l) {
-        for (const char* part : {"gate_proj", "up_proj"}) {
-            overrides.linears["model.layers." + std::to_string(l) + ".mlp." + part + ".weight"] = random_weight(compute::WeightFormat::kInt4Group, tiny.shape.intermediate, tiny.shape.hidden, 64, l);
+    using F = compute::WeightFormat;
+    for (const F f : {F::kInt8Channel, F::kInt8Group, F::kInt4Group, F::kInt4Residual, F::kInt4Sparse, F::kNf4Group, F::kFp8Channel}) {
+        for (const bool variant : {false, true}) {
+            compute::WeightOverrides overrides;
+            for (std::uint32_t l = 0; l < tiny.shape.layers; ++l) {
+                for (const char* part : {"gate_proj", "up_proj"}) {
+                    compute::LinearWeight w = random_weight(f, tiny.shape.intermediate, tiny.shape.hidden, 64, l);
+                    if (variant && f == F::kNf4Group) nest_scales(w, l);
+                    if (variant && f == F::kInt4Group) shuffle_groups(w, l);
+                    overrides.linears["model.layers." + std::to_string(l) + ".mlp." + part + ".weight"] = std::move(w);
+                }
+            }
+            auto t = m.load(with(WeightMemory::kResident), overrides);
+            ASSERT_TRUE(t.ok()) << t.error().text();
+            const auto weights = static_cast<double>((*t)->weight_bytes());
+            EXPECT_NEAR(static_cast<double>((*t)->memory_plan().outer + (*t)->memory_plan().layers), weights, 0.01 * weights) << compute::weight_format_name(f) << variant;
         }
     }
-    auto t = m.load(with(WeightMemory::kResident), overrides);
-    ASSERT_TRUE(t.ok()) << t.error().text();
-    const auto weights = static_cast<double>((*t)->weight_bytes());
-    EXPECT_NEAR(static_cast<double>((*t)->memory_plan().outer + (*t)->memory_plan().layers), weights, 0.05 * weights);
 }
 
 TEST(MemoryPlan, RefusedWithNumbersBeforeAnythingIsRead) {

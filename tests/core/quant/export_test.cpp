@@ -3,10 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/base/json.h"
-#include "core/quant/packing.h"
+#include "core/quant/layouts/packing.h"
 #include "core/quant/round_to_nearest.h"
 #include "tests/core/quant/tiny_model.h"
 
@@ -120,7 +121,13 @@ TEST(Export, RoundTripsEveryScheme) {
         const auto back = import_quantized(**exported, {});
         ASSERT_TRUE(back.ok()) << back.error().text();
         ASSERT_EQ(back->linears.size(), 14u);
-        for (const auto& [tensor, w] : m.weights.linears) expect_same(back->linears.at(tensor), w, tensor);
+        for (const auto& [tensor, w] : m.weights.linears) {
+            if (c.bits == 4 && !c.symmetric) {  // ZeroPointsShareOneGroupSize
+                EXPECT_EQ(back->linears.at(tensor).dequantize(), w.dequantize()) << tensor;
+            } else {
+                expect_same(back->linears.at(tensor), w, tensor);
+            }
+        }
         // Everything else is there, bit for bit; the dense weights of quantized linears are not.
         for (const TensorInfo& t : (*source)->tensors()) {
             const TensorInfo* e = (*exported)->find(t.name);
@@ -143,13 +150,36 @@ TEST(Export, EachGroupSizeGetsItsConfigGroup) {
     // 160 = 5 * 32, hidden 64: down_proj has groups of 32, the rest 64.
     const auto source = ModelDirectory::open(test::TinyModel().write(dir, "m"));
     ASSERT_TRUE(source.ok());
-    ASSERT_TRUE(export_compressed_tensors(**source, {}, quantized(**source, *find_candidate("rtn_g128")), dir / "out", {}).ok());
+    ASSERT_TRUE(export_compressed_tensors(**source, {}, quantized(**source, *find_candidate("gptq_g128_sym")), dir / "out", {}).ok());
     const Json groups = config_of(dir / "out")["quantization_config"]["config_groups"];
     ASSERT_EQ(groups.size(), 2u);
     std::map<std::string, int> sizes;
     for (const auto& [name, g] : groups.items()) sizes[g["targets"][0].get<std::string>()] = g["weights"]["group_size"].get<int>();
-    EXPECT_EQ(sizes["Linear"], 64);
-    EXPECT_EQ(sizes["re:.*\\.down_proj$"], 32);
+    EXPECT_EQ(sizes.count("Linear"), 0u);  // vLLM would take it for q, k and v fused, whatever their own targets say
+    EXPECT_EQ(sizes["re:.*\\.mlp\\.down_proj$"], 32);
+    sizes.clear();
+    for (const auto& [name, g] : groups.items()) {
+        for (const auto& t : g["targets"]) sizes[t.get<std::string>()] = g["weights"]["group_size"].get<int>();
+    }
+    EXPECT_EQ(sizes.size(), 7u);
+    EXPECT_EQ(sizes["re:.*\\.self_attn\\.q_proj$"], 64);
+}
+
+// With zero points, transformers dequantizes at load, by the first config group for all modules: one size for all.
+TEST(Export, ZeroPointsShareOneGroupSize) {
+    const test::TempDir dir;
+    const auto source = ModelDirectory::open(test::TinyModel().write(dir, "m"));
+    const QuantizedModel m = quantized(**source, *find_candidate("rtn_g128"));
+    ASSERT_TRUE(export_compressed_tensors(**source, {}, m, dir / "out", {}).ok());
+    const Json groups = config_of(dir / "out")["quantization_config"]["config_groups"];
+    ASSERT_EQ(groups.size(), 1u);
+    EXPECT_EQ(groups["group_0"]["targets"], Json({"Linear"}));
+    EXPECT_EQ(groups["group_0"]["weights"]["group_size"], 32);
+    const auto back = import_quantized(**ModelDirectory::open(dir / "out"), {});
+    ASSERT_TRUE(back.ok()) << back.error().text();
+    for (const auto& [name, w] : m.weights.linears) EXPECT_EQ(back->linears.at(name).dequantize(), w.dequantize()) << name;
+    const auto notes = compressed_tensors_notes(m);
+    EXPECT_TRUE(std::any_of(notes.begin(), notes.end(), [](const std::string& n) { return n.find("groups of 32") != n.npos; }));
 }
 
 TEST(Export, Group256IsWrittenAs128WithTheSameValues) {
@@ -239,7 +269,18 @@ TEST(Import, NamesTheSchemeItDoesNotKnow) {
     };
     const Json weights = {{"num_bits", 4}, {"type", "int"}, {"symmetric", true}, {"strategy", "group"}, {"group_size", 64}};
     const Json good = {{"quant_method", "compressed-tensors"}, {"format", "pack-quantized"}, {"config_groups", {{"group_0", {{"weights", weights}, {"targets", {"Linear"}}}}}}};
-    refuse("awq", {{"quant_method", "awq"}, {"bits", 4}}, "\"awq\"", ErrorCode::kUnsupported);
+    refuse("awq", {{"quant_method", "awq"}, {"bits", 4}}, "no weight", ErrorCode::kMalformed);
+    refuse("gemv", {{"quant_method", "awq"}, {"bits", 4}, {"version", "gemv"}}, "gemv", ErrorCode::kUnsupported);
+    refuse("awq3", {{"quant_method", "awq"}, {"bits", 3}}, "3 bits", ErrorCode::kUnsupported);
+    refuse("exl", {{"quant_method", "exl3"}}, "\"exl3\"", ErrorCode::kUnsupported);
+    refuse("gptq5", {{"quant_method", "gptq"}, {"bits", 5}, {"group_size", 128}}, "5 bits", ErrorCode::kUnsupported);
+    refuse("gptq0", {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 0}}, "group size", ErrorCode::kMalformed);
+    refuse("marlin", {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}, {"checkpoint_format", "marlin"}}, "marlin", ErrorCode::kUnsupported);
+    refuse("dynamic", {{"quant_method", "gptq"}, {"bits", 4}, {"group_size", 128}, {"dynamic", {{"+:.*down.*", {{"bits", 8}}}}}}, "dynamic", ErrorCode::kUnsupported);
+    refuse("block", {{"quant_method", "fp8"}, {"activation_scheme", "dynamic"}, {"weight_block_size", {128, 128}}}, "block", ErrorCode::kUnsupported);
+    refuse("static", {{"quant_method", "fp8"}, {"activation_scheme", "static"}}, "static", ErrorCode::kUnsupported);
+    refuse("bnb", {{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}}, "no weight", ErrorCode::kMalformed);
+    refuse("threshold", {{"quant_method", "bitsandbytes"}, {"load_in_8bit", true}, {"llm_int8_threshold", -1}}, "threshold", ErrorCode::kMalformed);
     refuse("none", Json::object(), "quant_method", ErrorCode::kMalformed);
     refuse("text", "x", "object", ErrorCode::kMalformed);
     Json j = good;
@@ -253,7 +294,15 @@ TEST(Import, NamesTheSchemeItDoesNotKnow) {
     refuse("bits", j, "3-bit", ErrorCode::kUnsupported);
     j = good;
     j["config_groups"]["group_0"]["weights"]["actorder"] = "group";
-    refuse("order", j, "index", ErrorCode::kUnsupported);
+    refuse("order", j, "no weight", ErrorCode::kMalformed);
+    j = good;
+    j["config_groups"]["group_0"]["input_activations"] = {{"num_bits", 8}};
+    refuse("activations", j, "activations", ErrorCode::kUnsupported);
+    j = good;
+    j["format"] = "float-quantized";
+    j["config_groups"]["group_0"]["weights"] = {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}};
+    j["config_groups"]["group_0"]["input_activations"] = {{"num_bits", 8}, {"type", "float"}, {"strategy", "tensor"}, {"dynamic", false}};
+    refuse("static8", j, "dynamic", ErrorCode::kUnsupported);
     j = good;
     j["config_groups"] = Json::object();
     refuse("groups", j, "config_groups", ErrorCode::kMalformed);

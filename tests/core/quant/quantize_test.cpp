@@ -178,7 +178,13 @@ TEST(Quantize, ExportAndImportGiveTheSameModel) {
             EXPECT_TRUE((*m)->forward({&chunk, 1}, cache, model::LogitsOf::kAll, out).ok());
             return out;
         };
-        EXPECT_EQ(run(source, q->weights), run(exported, *back)) << name;
+        const auto here = run(source, q->weights), there = run(exported, *back);
+        if (find_candidate(name)->symmetric) {
+            EXPECT_EQ(here, there) << name;
+        } else {  // groups with zero points are written in one size, 32 here: the same values, added up in another order
+            ASSERT_EQ(here.size(), there.size());
+            for (std::size_t i = 0; i < here.size(); ++i) ASSERT_NEAR(here[i], there[i], 1e-3) << name;
+        }
         const auto again = quantize(exported, *find_candidate("int8"), {}, few(), *backend, {});
         ASSERT_FALSE(again.ok());
         EXPECT_NE(again.error().text().find("quantized already"), std::string::npos) << again.error().text();

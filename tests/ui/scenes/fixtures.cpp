@@ -3,6 +3,7 @@
 
 #include <QRandomGenerator>
 #include <cmath>
+#include <map>
 
 namespace tenpak::fixtures {
 namespace {
@@ -318,6 +319,19 @@ std::shared_ptr<const std::vector<Trial>> manyTrials(int count) {
 
 void judge(app::SweepViewState& s) { s.judgement = std::make_shared<const optimizer::Judgement>(optimizer::judge(*s.trials, s.limits, .526)); }
 
+namespace {
+
+app::EngineVerdicts marlin(const QString& layout) {
+    using Loads = app::EngineRow::Loads;
+    return {layout, {{QStringLiteral("vLLM"), Loads::kYes, QStringLiteral("Marlin"), {}},
+                     {QStringLiteral("SGLang"), Loads::kYes, QStringLiteral("Marlin"), {}},
+                     {QStringLiteral("TGI"), Loads::kYes, QStringLiteral("GPTQ-Marlin"), {}},
+                     {QStringLiteral("transformers"), Loads::kIf, QStringLiteral("dequantized at load"), QStringLiteral("with compressed-tensors installed")},
+                     {QStringLiteral("llama.cpp"), Loads::kNo, {}, QStringLiteral("llama.cpp reads GGUF only")}}};
+}
+
+}  // namespace
+
 app::SweepViewState sweep(app::SweepViewState::Phase phase, int done, bool withFailure) {
     using Phase = app::SweepViewState::Phase;
     app::SweepViewState s;
@@ -334,8 +348,12 @@ app::SweepViewState sweep(app::SweepViewState::Phase phase, int done, bool withF
     s.prices = hardware().prices;
     s.priceId = QStringLiteral("here");
     auto all = trials(done, withFailure);
-    for (const char* name : {"int8", "int8_g128", "nf4", "awq_g128", "awq_g256", "gptq_g128", "int4_residual", "int4_sparse25", "mixed"}) s.choices.append({QLatin1String(name), true, true, {}});
-    s.choices.append({QStringLiteral("fp8"), false, false, QStringLiteral("Needs a GPU with FP8")});
+    const std::map<std::string, const char*> bits = {{"int8", "8 bits"}, {"int8_g128", "8.13 bits"}, {"nf4", "4.13 bits"}, {"int4_residual", "6.17 bits"}, {"int4_sparse25", "6.16 bits"}, {"mixed", "by layer"}};
+    for (const char* name : {"int8", "int8_g128", "nf4", "awq_g128", "awq_g256", "gptq_g128", "gptq_g128_desc", "int4_residual", "int4_sparse25", "mixed"})
+        s.choices.append({QLatin1String(name), QLatin1String(bits.contains(name) ? bits.at(name) : "4.16 bits"), {}, true, true, {}});
+    s.choices.append({QStringLiteral("fp8"), QStringLiteral("8 bits"), {}, false, false, QStringLiteral("Needs a GPU with FP8")});
+    s.choices.append({QStringLiteral("import:TinyLlama-1.1B-Chat-v1.0-AWQ"), {}, QStringLiteral("/models/TinyLlama-1.1B-Chat-v1.0-AWQ"), false, true, {}});
+    for (const auto& c : s.choices) s.engines.insert(c.name, marlin(QStringLiteral("compressed-tensors")));
     s.done = done;
     s.total = 10;
     if (phase != Phase::kRunning) {  // nothing is at work
@@ -541,6 +559,7 @@ app::CompressDialogState compressDialog(bool export_) {
     app::CompressDialogState s;
     s.heading = export_ ? QStringLiteral("Export awq_g256") : QStringLiteral("Compress TinyLlama-1.1B-Chat as a delta");
     s.expected = QStringLiteral("About 758 MB (range 740 MB \u2013 776 MB), about 4 s. 41.3 GB free on this disk.");
+    if (export_) s.layouts = {marlin(QStringLiteral("compressed-tensors")), marlin(QStringLiteral("awq"))};
     s.primary = export_ ? QStringLiteral("Export") : QStringLiteral("Compress");
     s.request.path = QStringLiteral("/home/you/models/chat.tnpk");
     s.keys = {{Kind::kKeyFile, QStringLiteral("/home/you/tenpak.key"), QStringLiteral("Key file tenpak.key"), QStringLiteral("Key a1b2 c3d4 e5f6 0718. Anyone who has tenpak.pub can check the signature.")},

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
+#include "core/quant/layouts/model_writer.h"
+
 #include <cstring>
-#include <functional>
+#include <map>
 #include <new>
 
 #include "core/base/half.h"
-#include "core/model/config.h"
 #include "core/model/layout.h"
-#include "core/quant/compressed_tensors_config.h"
-#include "core/quant/export_layout.h"
-#include "core/quant/packing.h"
+#include "core/model/weight_loader.h"
 
 namespace tenpak::quant {
 namespace {
@@ -17,65 +15,29 @@ namespace {
 using compute::LinearWeight;
 using compute::WeightFormat;
 
-// A tensor of the output: what it is, and how to make its bytes when its shard is written.
-struct Planned {
-    std::string name;
-    DType dtype = DType::kBF16;
-    std::vector<std::uint64_t> shape;
-    std::function<Result<Bytes>()> make;
-    std::uint64_t bytes() const {
-        std::uint64_t n = dtype_bits(dtype) / 8;
-        for (const std::uint64_t d : shape) n *= d;
-        return n;
-    }
-};
+constexpr std::string_view kWeight = ".weight";
 
-Bytes as_half(std::span<const float> values, DType dtype, std::uint32_t columns = 1, std::uint32_t repeat = 1) {
-    Bytes out(values.size() * repeat * 2);
-    const bool fp16 = dtype == DType::kF16;
-    std::size_t at = 0;
-    for (std::size_t i = 0; i < values.size(); i += columns) {
-        for (std::uint32_t c = 0; c < columns; ++c) {
-            const std::uint16_t h = fp16 ? float_to_fp16(values[i + c]) : float_to_bf16(values[i + c]);
-            for (std::uint32_t r = 0; r < repeat; ++r, at += 2) std::memcpy(out.data() + at, &h, 2);
-        }
+// The stored linears of all layers, by name.
+std::map<std::string, model::StoredLinear> stored_linears(const model::ModelConfig& config) {
+    std::map<std::string, model::StoredLinear> all;
+    for (std::uint32_t l = 0; l < config.layers; ++l) {
+        for (model::StoredLinear& s : model::layer_layout(config, l).linears) all.emplace(s.name, std::move(s));
     }
-    return out;
+    return all;
 }
 
-Status plan_linear(const std::string& name, const LinearWeight& w, DType half, std::vector<Planned>& plan) {
-    const std::string base = name.substr(0, name.size() - std::strlen(".weight"));
-    TENPAK_RETURN_IF_ERROR(w.validate(name));
-    const std::uint32_t groups = w.group == 0 ? 1 : w.k / w.group, repeat = w.group == 256 ? 2 : 1;
-    plan.push_back({base + ".weight_scale", half, {w.n, std::uint64_t{groups} * repeat},
-                    [&w, half, groups, repeat]() -> Result<Bytes> { return as_half(w.scales, half, groups, repeat); }});
-    if (w.format == WeightFormat::kInt8Channel) {
-        plan.push_back({name, DType::kI8, {w.n, w.k}, [&w]() -> Result<Bytes> {
-            const auto bytes = std::as_bytes(std::span(w.codes));
-            return Bytes(bytes.begin(), bytes.end());
-        }});
-        return {};
-    }
-    const unsigned bits = w.format == WeightFormat::kInt4Group ? 4 : 8;
-    if (w.format != WeightFormat::kInt4Group && w.format != WeightFormat::kInt8Group) {
-        return make_error(ErrorCode::kUnsupported, std::string("compressed-tensors cannot hold ") + weight_format_name(w.format) + " weights as quantized", name);
-    }
-    plan.push_back({base + ".weight_packed", DType::kI32, {w.n, packed_words(w.k, bits)}, [&w]() -> Result<Bytes> { return pack_codes(w); }});
-    plan.push_back({base + ".weight_shape", DType::kI64, {2}, [&w]() -> Result<Bytes> {
-        const std::int64_t shape[] = {w.n, w.k};
-        Bytes out(sizeof shape);
-        std::memcpy(out.data(), shape, sizeof shape);
-        return out;
+// A weight that stays dense, or is written so: [n][k], or [k][n] where the model stores it the other way.
+void plan_dense_linear(const std::string& name, const LinearWeight& w, bool transposed, DType half, Plan& plan) {
+    const std::vector<std::uint64_t> shape = transposed ? std::vector<std::uint64_t>{w.k, w.n} : std::vector<std::uint64_t>{w.n, w.k};
+    plan.push_back({name, half, shape, [&w, transposed, half]() -> Result<Bytes> {
+        std::vector<float> values = w.dequantize();
+        if (transposed) values = model::transposed(values, w.n, w.k);
+        return as_half(values, half);
     }});
-    if (bits == 4 && !w.symmetric) {
-        plan.push_back({base + ".weight_zero_point", DType::kI32, {packed_words(w.n, 4), std::uint64_t{groups} * repeat},
-                        [&w, groups, repeat]() -> Result<Bytes> { return pack_zeros(w.zeros, w.n, groups, repeat); }});
-    }
-    return {};
 }
 
-// Tensors that stay as they are, but for folded norms and biases, and fp32, which becomes bf16.
-void plan_dense(const ModelSource& source, const TensorInfo& t, const std::vector<float>* values, DType half, std::vector<Planned>& plan) {
+// Tensors that stay as they are, but for folded norms and biases, and fp32, which becomes 16 bit.
+void plan_other(const ModelSource& source, const TensorInfo& t, const std::vector<float>* values, DType half, Plan& plan) {
     const bool convert = values != nullptr || t.dtype == DType::kF32 || t.dtype == DType::kF64;
     plan.push_back({t.name, convert ? half : t.dtype, t.shape, [&source, &t, values, half, convert]() -> Result<Bytes> {
         if (values != nullptr) return as_half(*values, half);
@@ -89,12 +51,21 @@ void plan_dense(const ModelSource& source, const TensorInfo& t, const std::vecto
     }});
 }
 
-Result<std::vector<Planned>> make_plan(const ModelSource& source, const QuantizedModel& model, DType half) {
-    std::vector<Planned> plan;
+Result<Plan> make_plan(const ModelSource& source, const QuantizedModel& model, const LayoutWriter& writer, const model::ModelConfig& config, DType half) {
+    const auto stored = stored_linears(config);
+    Plan plan;
     for (const std::uint32_t index : layer_order(source.tensors())) {
         const TensorInfo& t = source.tensors()[index];
         if (const auto linear = model.weights.linears.find(t.name); linear != model.weights.linears.end()) {
-            TENPAK_RETURN_IF_ERROR(plan_linear(t.name, linear->second, half, plan));
+            const LinearWeight& w = linear->second;
+            TENPAK_RETURN_IF_ERROR(w.validate(t.name));
+            const auto s = stored.find(t.name);
+            const bool transposed = s != stored.end() && s->second.transposed;
+            if (is_dense(w.format) || !writer.linear) {
+                plan_dense_linear(t.name, w, transposed, half, plan);
+            } else {
+                TENPAK_RETURN_IF_ERROR(writer.linear(module_of(t.name), w, half, plan));
+            }
             continue;
         }
         const std::vector<float>* values = nullptr;
@@ -103,12 +74,12 @@ Result<std::vector<Planned>> make_plan(const ModelSource& source, const Quantize
             const auto linear = model.weights.linears.find(t.name.substr(0, t.name.size() - 4) + "weight");
             if (linear != model.weights.linears.end() && !linear->second.bias.empty()) values = &linear->second.bias;
         }
-        plan_dense(source, t, values, half, plan);
+        plan_other(source, t, values, half, plan);
     }
     return plan;
 }
 
-Status write_shards(const std::vector<Planned>& plan, const fs::path& dir, const JobContext& ctx) {
+Status write_shards(const Plan& plan, const fs::path& dir, const JobContext& ctx) {
     std::vector<std::size_t> begins = {0};
     std::uint64_t size = 0, total = 0;
     for (std::size_t i = 0; i < plan.size(); ++i) {
@@ -163,8 +134,8 @@ Status copy_side_files(const ModelSource& source, const std::vector<std::string>
     return {};
 }
 
-Status run(const ModelSource& source, const std::vector<std::string>& side_files, const QuantizedModel& model, const fs::path& out,
-           const JobContext& ctx) {
+Status run(const ModelSource& source, const std::vector<std::string>& side_files, const QuantizedModel& model, const LayoutWriter& writer,
+           const fs::path& out, const JobContext& ctx) {
     if (model.weights.linears.empty()) {
         return make_error(ErrorCode::kUnsupported, "candidate " + model.candidate.name + " changes no weights: there is nothing to export", source.id(),
                           "The model directory itself is the fp16 candidate");
@@ -178,30 +149,60 @@ Status run(const ModelSource& source, const std::vector<std::string>& side_files
     const char* half_name = half == DType::kF16 ? "float16" : "bfloat16";
     if (config.contains("dtype")) config["dtype"] = half_name;
     if (config.contains("torch_dtype") || !config.contains("dtype")) config["torch_dtype"] = half_name;
-    config["quantization_config"] = compressed_tensors_config(model);
-    TENPAK_ASSIGN(const tenpak::model::ModelConfig parts, tenpak::model::read_config(source));
-    if (tenpak::model::layer_layout(parts, 0).linears.front().transposed) {
-        return make_error(ErrorCode::kUnsupported, parts.architecture + " stores its linear weights transposed (Conv1D), which compressed-tensors has no form for", source.id(),
-                          "tenpak eval and bench measure its candidates all the same");
+    if (!writer.quantization_config.is_null()) config["quantization_config"] = writer.quantization_config;
+    TENPAK_ASSIGN(const model::ModelConfig parts, model::read_config(source));
+    if (!writer.transposed && model::layer_layout(parts, 0).linears.front().transposed) {
+        return make_error(ErrorCode::kUnsupported, parts.architecture + " stores its linear weights transposed (Conv1D), which " + writer.name + " has no form for", source.id(),
+                          "--layout bf16 writes it dequantized; tenpak eval and bench measure its candidates all the same");
     }
-    // The head stays in 16 bit; serving engines know it by its module's name.
-    const std::string head = tenpak::model::model_layout(parts).head;
-    if (head.starts_with("embed_out")) config["quantization_config"]["ignore"] = {"embed_out"};
-
-    TENPAK_ASSIGN(const std::vector<Planned> plan, make_plan(source, model, half));
+    TENPAK_ASSIGN(const Plan plan, make_plan(source, model, writer, parts, half));
     TENPAK_ASSIGN(AtomicDirectory dir, AtomicDirectory::create(out));
     TENPAK_RETURN_IF_ERROR(copy_side_files(source, side_files, dir.path(), ctx));
     TENPAK_RETURN_IF_ERROR(write_file_atomic(dir.path() / "config.json", as_bytes(config.dump(2) + "\n")));
+    for (const auto& [name, text] : writer.files) TENPAK_RETURN_IF_ERROR(write_file_atomic(dir.path() / name, as_bytes(text)));
     TENPAK_RETURN_IF_ERROR(write_shards(plan, dir.path(), ctx));
     return dir.commit();
 }
 
 }  // namespace
 
-Status export_compressed_tensors(const ModelSource& source, const std::vector<std::string>& side_files, const QuantizedModel& model,
-                                 const fs::path& out, const JobContext& ctx) {
+Bytes as_half(std::span<const float> values, DType dtype) {
+    Bytes out(values.size() * 2);
+    const bool fp16 = dtype == DType::kF16;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        const std::uint16_t h = fp16 ? float_to_fp16(values[i]) : float_to_bf16(values[i]);
+        std::memcpy(out.data() + i * 2, &h, 2);
+    }
+    return out;
+}
+
+bool is_dense(WeightFormat format) { return format == WeightFormat::kF32 || format == WeightFormat::kBF16 || format == WeightFormat::kF16; }
+
+std::string module_of(const std::string& tensor) { return tensor.ends_with(kWeight) ? tensor.substr(0, tensor.size() - kWeight.size()) : tensor; }
+
+std::string head_module(const ModelSource& source) {
+    const auto config = model::read_config(source);
+    if (config.ok() && model::model_layout(*config).head.starts_with("embed_out")) return "embed_out";
+    return "lm_head";
+}
+
+std::vector<std::string> dense_modules(const ModelSource& source, const QuantizedModel& model) {
+    std::vector<std::string> names;
+    const auto config = model::read_config(source);
+    if (!config.ok()) return names;
+    for (std::uint32_t l = 0; l < config->layers; ++l) {
+        for (const model::StoredLinear& s : model::layer_layout(*config, l).linears) {
+            const auto w = model.weights.linears.find(s.name);
+            if (w == model.weights.linears.end() || is_dense(w->second.format)) names.push_back(module_of(s.name));
+        }
+    }
+    return names;
+}
+
+Status write_model(const ModelSource& source, const std::vector<std::string>& side_files, const QuantizedModel& model,
+                   const LayoutWriter& writer, const fs::path& out, const JobContext& ctx) {
     try {
-        return run(source, side_files, model, out, ctx);
+        return run(source, side_files, model, writer, out, ctx);
     } catch (const std::bad_alloc&) {
         return make_error(ErrorCode::kOutOfMemory, "out of memory while exporting", out.string());
     }

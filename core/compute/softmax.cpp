@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/evaluate/softmax.h"
+#include "core/compute/softmax.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/evaluate/softmax.cpp"
+#define HWY_TARGET_INCLUDE "core/compute/softmax.cpp"
 #include <hwy/foreach_target.h>
 // After foreach_target: compiled once a target.
 #include <hwy/highway.h>
@@ -12,7 +12,7 @@
 #include <cmath>
 
 HWY_BEFORE_NAMESPACE();
-namespace tenpak::evaluate::HWY_NAMESPACE {
+namespace tenpak::compute::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // Partial sums in fp32 stay short, so that half a million terms lose nothing.
@@ -72,11 +72,11 @@ std::size_t ArgMax(const float* x, std::size_t n) {
     return static_cast<std::size_t>(std::find(x, x + n, best) - x);
 }
 
-}  // namespace tenpak::evaluate::HWY_NAMESPACE
+}  // namespace tenpak::compute::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace tenpak::evaluate {
+namespace tenpak::compute {
 HWY_EXPORT(LogSumExp);
 HWY_EXPORT(KlDivergence);
 HWY_EXPORT(ArgMax);
@@ -87,5 +87,5 @@ double kl_divergence(const float* reference, double reference_total, const float
 }
 std::size_t argmax(const float* logits, std::size_t n) { return HWY_DYNAMIC_DISPATCH(ArgMax)(logits, n); }
 
-}  // namespace tenpak::evaluate
+}  // namespace tenpak::compute
 #endif

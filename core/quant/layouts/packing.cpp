@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/quant/packing.h"
+#include "core/quant/layouts/packing.h"
 
 namespace tenpak::quant {
 namespace {
