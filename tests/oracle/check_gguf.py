@@ -214,6 +214,8 @@ def check_logits(args, model, path, tmp, what, text=None, context=None, factor=1
         widen(wide, wide)
     worst, kl, ppl = compare(rows, windows, theirs(wide, windows, True))
     wide.unlink()
+    if factor == 1 and types_of(path) & {"Q8_0", "Q4_0", "Q6_K"}:
+        factor = 5  # tenpak's kernels of packed weights round activations to 16 bits: 30 layers add up to 3e-3
     check(worst < factor * args.exact, f"{what}: as fp32, llama.cpp's log-probabilities differ by {worst:.2e} at most")
     worst, kl, ppl = compare(rows, windows, theirs(path, windows, False))
     percent = 100 * (ppl / result["perplexity"] - 1)
