@@ -24,7 +24,7 @@ constexpr double kDefaultPplDelta = 2;  // percent: what a 4-bit method of today
 
 struct Options {
     std::string model, base, text, calibration, tasks, candidates, hardware, executor = "local", store, record, backend = "cpu", device;
-    bool candidates_given = false, fresh = false;
+    bool candidates_given = false, fresh = false, split_text = false;
     optimizer::Limits limits;
     std::vector<std::string> imports;
     std::uint32_t eval_samples = 0, context = 0, batch = 8;
@@ -81,6 +81,7 @@ Result<jobs::SweepSpec> make_spec(const Options& o, const Context& ctx) {
     spec.base_path = o.base;
     spec.text_path = o.text;
     spec.calibration_path = o.calibration;
+    spec.split_text = o.split_text;
     spec.tasks_path = o.tasks;
     spec.eval_samples = o.eval_samples;
     spec.context = o.context;
@@ -216,6 +217,7 @@ void add_optimize(CLI::App& app, Context& ctx) {
     c->add_option("--base", o->base, "Base model, where MODEL is a delta: nothing is rebuilt on disk")->type_name("BASE");
     c->add_option("--text", o->text, "Text to measure perplexity on (default: what the model brings in text/)")->type_name("FILE");
     c->add_option("--calibration", o->calibration, "Text to calibrate AWQ and GPTQ with; another one than --text")->type_name("FILE");
+    c->add_flag("--split-text", o->split_text, "Calibrate on the first four fifths of the text and measure on the rest, where there is no other text to calibrate with");
     c->add_option("--tasks", o->tasks, "Multiple-choice items to measure accuracy on, JSONL (default: what the model brings in text/)")->type_name("FILE.jsonl");
     c->add_option("--max-ppl-delta", o->limits.max_ppl_delta, "Perplexity may rise by so many percent over fp16; the upper end of the 95 % interval counts")->type_name("PCT");
     c->add_option("--max-latency-p99-ms", o->limits.max_latency_p99_ms, "Longest p99 of the time between two tokens")->type_name("MS");

@@ -16,6 +16,7 @@
 #include "core/model/config.h"
 #include "core/model/tokenizer.h"
 #include "core/model/transformer.h"
+#include "core/quant/calibration_text.h"
 #include "core/quant/export_layout.h"
 #include "core/quant/layouts/gguf_import.h"
 #include "core/quant/quantize.h"
@@ -106,7 +107,8 @@ class ModelTrial {
         trial_.id = trial_.candidate = start_.candidate;
         trial_.status = optimizer::TrialStatus::kDone;
         baseline_ = import == spec_.imports.end() && !candidate.lossy();
-        TENPAK_ASSIGN(text_, tokens_of(*tokenizer_, spec_.text_path));
+        TENPAK_ASSIGN(const std::string text, read_text_file(spec_.text_path, kMaxText));
+        TENPAK_ASSIGN(text_, tokenizer_->encode(spec_.split_text ? quant::split_text(text).evaluation : std::string_view(text), false));
         TENPAK_ASSIGN(const model::ModelConfig config, model::read_config(*source_));
         load_options_ = load_options(config);
         if (!baseline_) TENPAK_RETURN_IF_ERROR(ensure_reference());
@@ -158,7 +160,10 @@ class ModelTrial {
         } else {
             session_.report("quantize", 0);
             std::vector<model::Token> calibration;
-            if (!spec_.calibration_path.empty()) {
+            if (spec_.split_text) {
+                TENPAK_ASSIGN(const std::string text, read_text_file(spec_.text_path, kMaxText));
+                TENPAK_ASSIGN(calibration, tokenizer_->encode(quant::split_text(text).calibration, false));
+            } else if (!spec_.calibration_path.empty()) {
                 TENPAK_ASSIGN(calibration, tokens_of(*tokenizer_, spec_.calibration_path));
             }
             TENPAK_ASSIGN(quant::QuantizedModel q, quantized(candidate, calibration));

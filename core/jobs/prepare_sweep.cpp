@@ -12,6 +12,7 @@
 #include "core/jobs/sweep.h"
 #include "core/model/config.h"
 #include "core/model/tokenizer.h"
+#include "core/quant/calibration_text.h"
 #include "core/quant/candidate.h"
 #include "core/tensor/model_source.h"
 
@@ -99,11 +100,19 @@ Status find_texts(SweepSpec& spec, bool calibrates) {
     if (!spec.tasks_path.empty()) {
         TENPAK_ASSIGN(spec.tasks_path, absolute_file(spec.tasks_path, "--tasks"));
     }
+    if (spec.split_text) {
+        if (!spec.calibration_path.empty()) {
+            return make_error(ErrorCode::kInvalidArgument, "a calibration text is named, and the evaluation text is to be split for one", spec.calibration_path,
+                              "Leave out --calibration or --split-text");
+        }
+        spec.calibration_path = spec.text_path;
+        return {};
+    }
     if (spec.calibration_path.empty()) {
         const auto found = bundled_text(model, {"calibration.txt"});
         if (!found && calibrates) {
             return make_error(ErrorCode::kInvalidArgument, "no text to calibrate with: the model brings none", (model / "text").string(),
-                              "Name one with --calibration FILE, or leave out candidates that need it");
+                              "Name one with --calibration FILE, let --split-text take a part of the evaluation text, or leave out candidates that need it");
         }
         if (!found) return {};
         spec.calibration_path = found->string();
@@ -208,22 +217,26 @@ Result<SweepSpec> prepare_sweep(SweepSpec spec) {
         TENPAK_RETURN_IF_ERROR(find_texts(spec, calibrates));
         TENPAK_ASSIGN(const auto tokenizer, model::load_tokenizer(*model));
         std::vector<Digest> digests;
-        std::vector<model::Token> eval_tokens;
-        std::string eval_text;
-        for (std::string* path : {&spec.text_path, &spec.calibration_path}) {
-            if (path->empty()) continue;
-            TENPAK_ASSIGN(std::string text, read_text_file(*path, kMaxText));
-            TENPAK_ASSIGN(auto tokens, tokenizer->encode(text, false));
-            if (tokens.size() < 2) return make_error(ErrorCode::kInvalidArgument, "the text has no tokens to measure on", *path, "Name a longer text");
-            digests.push_back(sha256(as_bytes(text)));
-            if (path == &spec.text_path) {
-                eval_text = std::move(text);
-                eval_tokens = std::move(tokens);
+        TENPAK_ASSIGN(const std::string whole, read_text_file(spec.text_path, kMaxText));
+        digests.push_back(sha256(as_bytes(whole)));
+        const quant::TextSplit split = quant::split_text(whole);
+        const std::string eval_text(spec.split_text ? split.evaluation : std::string_view(whole));
+        TENPAK_ASSIGN(const auto eval_tokens, tokenizer->encode(eval_text, false));
+        if (eval_tokens.size() < 2) return make_error(ErrorCode::kInvalidArgument, "the text has no tokens to measure on", spec.text_path, "Name a longer text");
+        if (!spec.calibration_path.empty()) {
+            std::string text(split.calibration);
+            if (!spec.split_text) {
+                TENPAK_ASSIGN(text, read_text_file(spec.calibration_path, kMaxText));
+                digests.push_back(sha256(as_bytes(text)));
             }
-        }
-        if (digests.size() == 2 && digests[0] == digests[1]) {
-            return make_error(ErrorCode::kInvalidArgument, "evaluation and calibration text are the same, which would flatter the result", spec.text_path,
-                              "Name two different texts with --text and --calibration");
+            TENPAK_ASSIGN(const auto tokens, tokenizer->encode(text, false));
+            if (tokens.size() < 2) return make_error(ErrorCode::kInvalidArgument, "the text has no tokens to calibrate on", spec.calibration_path, "Name a longer text");
+            if (Status s = quant::refuse_same_text(tokens, eval_tokens); !s.ok()) {
+                Error e = std::move(s).error();
+                e.where = spec.calibration_path;
+                e.hint = "Name two different texts with --text and --calibration, or let --split-text cut one in two";
+                return e;
+            }
         }
         if (!spec.tasks_path.empty()) {
             TENPAK_ASSIGN(const std::string items, read_text_file(spec.tasks_path, kMaxText));

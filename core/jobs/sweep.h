@@ -29,6 +29,7 @@ struct SweepSpec {
     std::string base_path;         ///< absolute; of a model that is a delta (model_opener.h), else empty
     std::string text_path;         ///< evaluation text, absolute
     std::string calibration_path;  ///< never the same text as text_path: kInvalidArgument
+    bool split_text = false;       ///< calibrate on the first four fifths of text_path and measure on the rest (quant::split_text)
     std::string tasks_path;        ///< multiple-choice items (evaluate/multiple_choice.h), absolute; empty: none
     std::vector<std::string> candidates;  ///< fp16 is always measured, first
     std::vector<ImportedModel> imports;   ///< each is in `candidates`, too, by its name
@@ -65,7 +66,7 @@ struct SweepOptions {
 };
 
 /// Fills what is left open and checks all inputs: the model opens, its architecture is known, the texts have tokens and
-/// are not the same file or content. Where the spec names no text, the model's own is taken: `text/` inside the model's
+/// share nothing (quant::refuse_same_text). Where the spec names no text, the model's own is taken: `text/` inside the model's
 /// folder or beside it, there NAME.txt for a model folder NAME, else base.txt; calibration: calibration.txt there; items:
 /// NAME.jsonl, else tasks.jsonl.
 /// Imported models must have the model's vocabulary and cut the text into the same tokens; they are put last.

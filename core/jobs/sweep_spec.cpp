@@ -18,6 +18,7 @@ Json to_json(const SweepSpec& s) {
             {"timing_seconds", s.timing_seconds}, {"backend", s.backend}, {"model_fingerprint", s.model_fingerprint}, {"device", s.device}};
     if (!s.base_path.empty()) j["base"] = s.base_path;
     if (!s.tasks_path.empty()) j["tasks"] = s.tasks_path;
+    if (s.split_text) j["split_text"] = true;
     for (const ImportedModel& m : s.imports) j["imports"].push_back({{"name", m.name}, {"path", m.path}, {"fingerprint", m.fingerprint}});
     return j;
 }
@@ -58,6 +59,7 @@ Result<SweepSpec> sweep_spec_from_json(const std::string& json, const std::strin
         if (!c.is_string()) return make_error(ErrorCode::kMalformed, "\"candidates\" must hold strings", where);
         s.candidates.push_back(c.get<std::string>());
     }
+    s.split_text = j.value("split_text", Json(false)) == Json(true);
     const Json imports = j.value("imports", Json::array());
     if (!imports.is_array() || imports.size() > kMaxCandidates) return make_error(ErrorCode::kMalformed, "\"imports\" must be an array", where);
     for (const Json& i : imports) {

@@ -134,10 +134,11 @@ TEST_F(OptimizeRefusals, TextWithoutTokensAndMissingText) {
 }
 
 TEST_F(OptimizeRefusals, TheSameTextForBoth) {
-    expect({"--calibration", text_}, 2, "the same");
+    expect({"--calibration", text_}, 2, "the calibration text holds 100 % of the evaluation text");
     const auto copy = bench_.dir / "copy.txt";
     std::filesystem::copy_file(text_, copy);
-    expect({"--calibration", copy.string()}, 2, "the same");
+    expect({"--calibration", copy.string()}, 2, "the calibration text holds 100 % of the evaluation text");
+    expect({"--calibration", copy.string(), "--split-text"}, 2, "Leave out --calibration or --split-text");
 }
 
 TEST_F(OptimizeRefusals, NoTextAtAll) {
