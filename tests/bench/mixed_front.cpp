@@ -185,8 +185,10 @@ int main(int argc, char** argv) {
             const double size = 100 * (rows[m].bits / rows[u].bits - 1);
             if (std::fabs(size) > 20) continue;
             const auto d = need(evaluate::paired_delta(rows[m].measured, rows[u].measured));
-            std::printf("| %s | %.3f | %s | %.3f | %+.1f %% | %s | %+.0f %% (KL %+.0f %%) |\n", rows[m].name.c_str(), rows[m].bits, rows[u].name.c_str(), rows[u].bits, size,
-                        interval(d).c_str(), 100 * (rows[m].delta.percent / rows[u].delta.percent - 1), 100 * (rows[m].kl / rows[u].kl - 1));
+            // A loss that may be none cannot be a part of another.
+            const std::string loss = rows[u].delta.low > 0 ? format("%+.0f %%, ", 100 * (rows[m].delta.percent / rows[u].delta.percent - 1)) : "";
+            std::printf("| %s | %.3f | %s | %.3f | %+.1f %% | %s | %sKL %+.0f %% |\n", rows[m].name.c_str(), rows[m].bits, rows[u].name.c_str(), rows[u].bits, size,
+                        interval(d).c_str(), loss.c_str(), 100 * (rows[m].kl / rows[u].kl - 1));
         }
     }
     std::printf("\n");
