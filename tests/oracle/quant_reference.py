@@ -72,10 +72,8 @@ def autoawq(a, tokenizer):
             super().__init__(*args, **kwargs)
             made["quantizer"] = self
 
-    import awq.models.base as base
-    base.AwqQuantizer = q.AwqQuantizer = Keep
     model.quantize(tokenizer, quant_config={"zero_point": True, "q_group_size": a.group, "w_bit": 4, "version": "GEMM"}, calib_data="none",
-                   export_compatible=True, max_calib_samples=a.sequences, max_calib_seq_len=a.length)
+                   export_compatible=True, quantizer_cls=Keep, max_calib_samples=a.sequences, max_calib_seq_len=a.length)
     hf = model.model
     out = {}
     for name, m in hf.named_modules():
