@@ -31,6 +31,7 @@ QString importName(const QString& path) { return QLatin1String(jobs::kImportPref
 bool sameFile(const QString& a, const QString& b) { return QFileInfo(a).canonicalFilePath() == QFileInfo(b).canonicalFilePath(); }
 /// Seconds a trial took, as it says itself; 0 where it does not.
 double secondsOf(const Trial& t) {
+    if (std::isfinite(t.metrics.total_seconds)) return t.metrics.total_seconds;
     double s = 0;
     for (const double part : {t.metrics.quantize_seconds, t.metrics.evaluate_seconds, t.metrics.timing_seconds})
         if (std::isfinite(part)) s += part;

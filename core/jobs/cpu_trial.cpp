@@ -95,6 +95,7 @@ class ModelTrial {
     ModelTrial(const StartMessage& start, WorkerSession& session) : start_(start), spec_(start.spec), session_(session), ctx_(session.context()) {}
 
     Result<optimizer::Trial> run() {
+        const auto began = std::chrono::steady_clock::now();
         session_.report("load", 0);
         const auto import = std::find_if(spec_.imports.begin(), spec_.imports.end(), [&](const ImportedModel& m) { return m.name == start_.candidate; });
         quant::Candidate candidate;
@@ -117,6 +118,7 @@ class ModelTrial {
         TENPAK_RETURN_IF_ERROR(measure_tasks());
         TENPAK_RETURN_IF_ERROR(measure_timing());
         if (!baseline_) TENPAK_RETURN_IF_ERROR(compare_with_fp16());
+        trial_.metrics.total_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
         return std::move(trial_);
     }
 

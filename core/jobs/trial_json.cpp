@@ -132,7 +132,8 @@ Json metrics_json(const Metrics& m) {
             {"stored_bytes", m.stored_bytes}, {"compression", number(m.compression)}, {"bits_per_weight", number(m.bits_per_weight)},
             {"layer_error", numbers(m.layer_error)}, {"window_nll", numbers(m.window_nll)}, {"notes", m.notes}, {"kernels", m.kernels},
             {"quantize_seconds", number(m.quantize_seconds)}, {"evaluate_seconds", number(m.evaluate_seconds)},
-            {"timing_seconds", number(m.timing_seconds)}};
+            {"timing_seconds", number(m.timing_seconds)},
+            {"total_seconds", number(m.total_seconds)}};
 }
 
 Status read_metrics(const Json& j, const std::string& where, Metrics& m) {
@@ -168,6 +169,7 @@ Status read_metrics(const Json& j, const std::string& where, Metrics& m) {
     r.get("quantize_seconds", m.quantize_seconds);
     r.get("evaluate_seconds", m.evaluate_seconds);
     r.get("timing_seconds", m.timing_seconds);
+    r.get("total_seconds", m.total_seconds);
     if (const Json* batches = r.array("batches")) {
         m.batches.clear();
         for (const Json& e : *batches) {

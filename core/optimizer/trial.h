@@ -50,6 +50,7 @@ struct Metrics {
     std::vector<double> window_nll;            ///< for pairing; fp16's own as well
     std::vector<std::string> notes, kernels;
     double quantize_seconds = kUnknown, evaluate_seconds = kUnknown, timing_seconds = kUnknown;
+    double total_seconds = kUnknown;           ///< of the whole trial: loading, all measurements, the comparison with fp16
 };
 
 /// ui-design section 11 calls this TrialUpdate.

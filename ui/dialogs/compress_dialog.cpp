@@ -7,6 +7,7 @@
 #include <QLineEdit>
 #include <QRegularExpression>
 #include <QSpinBox>
+#include <algorithm>
 
 #include "ui/widgets/banner.h"
 #include "ui/widgets/basics.h"
@@ -99,21 +100,32 @@ class CompressDialog::Private {
         expected->setText(lossless ? state.expected : CompressDialog::tr("Lossless it would take: %1").arg(state.expected));
         refresh();
     }
-    /// "Loads in vLLM (Marlin) and SGLang (Marlin); with a condition in transformers; not in llama.cpp."
+    /// "Loads in vLLM (Marlin), SGLang (Marlin).", then a line a condition, then "Not in llama.cpp."
     QString enginesText() const {
         const int i = layout->currentIndex();
         if (i < 0 || i >= state.layouts.size()) return {};
-        QStringList yes, maybe, no;
+        QStringList yes, conditions, no;
+        QList<QStringList> under;  // engines of each condition: often the same for several
         for (const app::EngineRow& e : state.layouts.at(i).rows) {
-            const QString name = e.kernel.isEmpty() ? e.engine : CompressDialog::tr("%1 (%2)").arg(e.engine, e.kernel);
-            if (e.loads == app::EngineRow::Loads::kYes) yes.append(name);
-            else if (e.loads == app::EngineRow::Loads::kIf) maybe.append(CompressDialog::tr("%1: %2").arg(name, e.why));
-            else no.append(e.engine);
+            const QString kernel = e.kernel.isEmpty() ? QString() : CompressDialog::tr(" (%1)").arg(e.kernel);
+            if (e.loads == app::EngineRow::Loads::kYes) {
+                yes.append(e.engine + kernel);
+            } else if (e.loads == app::EngineRow::Loads::kNo) {
+                no.append(e.engine);
+            } else {
+                const QString condition = kernel + QStringLiteral(": ") + e.why;
+                if (!conditions.contains(condition)) {
+                    conditions.append(condition);
+                    under.append(QStringList());
+                }
+                under[conditions.indexOf(condition)].append(e.engine);
+            }
         }
+        const QString comma = QStringLiteral(", ");
         QStringList lines;
-        if (!yes.isEmpty()) lines.append(CompressDialog::tr("Loads in %1.").arg(yes.join(QStringLiteral(", "))));
-        for (const QString& m : maybe) lines.append(CompressDialog::tr("With a condition in %1.").arg(m));
-        if (!no.isEmpty()) lines.append(CompressDialog::tr("Not in %1.").arg(no.join(QStringLiteral(", "))));
+        if (!yes.isEmpty()) lines.append(CompressDialog::tr("Loads in %1.").arg(yes.join(comma)));
+        for (int c = 0; c < conditions.size(); ++c) lines.append(CompressDialog::tr("With a condition in %1.").arg(under.at(c).join(comma) + conditions.at(c)));
+        if (!no.isEmpty()) lines.append(CompressDialog::tr("Not in %1.").arg(no.join(comma)));
         return lines.join(QLatin1Char('\n'));
     }
     QString chosenLayout() const { return layout->count() > 0 ? layout->currentText() : QString(); }
@@ -133,6 +145,9 @@ class CompressDialog::Private {
     }
     void refresh() {
         engines->setText(enginesText());
+        // A wrapped label in a grid does not get its height by itself.
+        constexpr int kNarrowest = 460;
+        if (engines->isVisibleTo(engines->window())) engines->setMinimumHeight(engines->heightForWidth(std::max(kNarrowest, engines->width())));
         explanation->setText(chosen().explanation);
         explanation->setVisible(!chosen().explanation.isEmpty());
         // A zero-width space after each slash lets long paths wrap; the Copy button gives the plain text.

@@ -191,7 +191,7 @@ void Inspector::showOne(const optimizer::Trial& t, const optimizer::Judged& j, c
         if (!j.baseline && std::isfinite(m.top1_agreement)) addPair(tr("Same top-1 token"), fmt::percent(m.top1_agreement * 100));
         if (std::isfinite(m.accuracy)) addPair(tr("Accuracy"), tr("%1 \u00B1 %2").arg(fmt::percent(m.accuracy), fixedOrDash(m.accuracy_error, 1)));
         if (!j.baseline && std::isfinite(m.speed_vs_fp16)) {
-            addPair(tr("Speed in turn with fp16"), tr("%1\u00D7 (%2 to %3)").arg(fixedOrDash(m.speed_vs_fp16, 2), fixedOrDash(m.speed_vs_fp16_low, 2), fixedOrDash(m.speed_vs_fp16_high, 2)));
+            addPair(tr("Speed / fp16"), tr("%1\u00D7 (%2 to %3)").arg(fixedOrDash(m.speed_vs_fp16, 2), fixedOrDash(m.speed_vs_fp16_low, 2), fixedOrDash(m.speed_vs_fp16_high, 2)));
         }
         if (std::isfinite(m.bits_per_weight)) addPair(tr("Bit per weight"), fixedOrDash(m.bits_per_weight, 2));
         if (std::isfinite(j.p50_ms)) addPair(tr("p50 / p95"), tr("%1 / %2").arg(fmt::milliseconds(j.p50_ms), fmt::milliseconds(j.p95_ms)));
