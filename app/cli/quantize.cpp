@@ -126,6 +126,36 @@ Status probe_output(const std::string& path, quant::Layout layout) {
     return {};
 }
 
+// Where finished layers of a run that was cut off wait: beside the output.
+fs::path layers_folder(const std::string& output) {
+    fs::path folder = fs::path(output).lexically_normal();
+    if (!folder.has_filename()) folder = folder.parent_path();  // "out/"
+    return folder += ".layers";
+}
+
+// Calibrated methods take minutes to hours: the same command goes on after a kill.
+Result<quant::QuantizedModel> quantized(const Context& ctx, std::shared_ptr<const ModelSource> source, const quant::Candidate& candidate, std::span<const model::Token> tokens,
+                                        const std::string& output) {
+    const auto backend = compute::make_cpu_backend();
+    if (!candidate.needs_calibration()) return quant::quantize(std::move(source), candidate, tokens, {}, *backend, ctx.job);
+    const fs::path folder = layers_folder(output);
+    quant::QuantizeManyOptions options;
+    options.checkpoints = folder;
+    quant::QuantizedModel result;
+    const auto take = [&](quant::QuantizedModel m) -> Status {
+        result = std::move(m);
+        return {};
+    };
+    const Status s = quant::quantize_many(std::move(source), std::span(&candidate, 1), tokens, options, *backend, ctx.job, take);
+    std::error_code ec;
+    if (!s.ok()) {
+        Error e = s.error();
+        if (e.code == ErrorCode::kCancelled && fs::exists(folder, ec)) e.hint = "Finished layers are kept in " + folder.string() + ": the same command goes on";
+        return e;
+    }
+    return result;
+}
+
 Result<int> run(const Context& ctx, const Options& o) {
     TENPAK_ASSIGN(const auto source, open_model(o.model, o.base));
     TENPAK_ASSIGN(const Choice choice, choose(*source, o));
@@ -142,16 +172,17 @@ Result<int> run(const Context& ctx, const Options& o) {
         TENPAK_ASSIGN(file, calibration_file(o, o.model));
         TENPAK_ASSIGN(tokens, read_calibration(*source, file));
     }
-    const auto backend = compute::make_cpu_backend();
     quant::QuantizedModel m;
     m.candidate = candidate;
     if (candidate.lossy()) {
-        TENPAK_ASSIGN(m, quant::quantize(source, candidate, tokens, {}, *backend, ctx.job));
+        TENPAK_ASSIGN(m, quantized(ctx, source, candidate, tokens, o.output));
     } else {
         m.stored_bytes = m.baseline_bytes = source->parameters() * 2;
         m.bits_per_weight = 16;
     }
     TENPAK_RETURN_IF_ERROR(quant::export_model(choice.layout, *source, side_files, m, o.output, ctx.job));
+    std::error_code ec;
+    if (candidate.needs_calibration()) fs::remove_all(layers_folder(o.output), ec);
 
     TENPAK_ASSIGN(const model::ModelConfig config, model::read_config(*source));
     const auto verdicts = quant::engine_verdicts(config, m, choice.layout);  // of the weights as they are: known of mixed ones only now

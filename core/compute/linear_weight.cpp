@@ -6,6 +6,7 @@
 
 #include "core/base/float8.h"
 #include "core/base/half.h"
+#include "core/base/nf4.h"
 
 namespace tenpak::compute {
 namespace {
@@ -52,17 +53,13 @@ float value_of(const Row& r, std::size_t c) {
     switch (w.format) {
         case WeightFormat::kInt4Group: return static_cast<float>(r.nibble(c) - w.zeros[g]) * w.scales[g];
         case WeightFormat::kInt4Residual: return static_cast<float>(4 * r.nibble(c) + (w.low[i / 4] >> (i % 4 * 2) & 3) - w.zeros[g]) * w.scales[g];
-        case WeightFormat::kNf4Group: return kNf4Values[r.nibble(c)] * w.scales[g];
+        case WeightFormat::kNf4Group: return kNf4Levels[static_cast<std::size_t>(r.nibble(c))] * w.scales[g];
         case WeightFormat::kFp8Channel: return e4m3_to_float(w.codes[i]) * w.scales[g];
         default: return static_cast<float>(static_cast<std::int8_t>(w.codes[i])) * w.scales[g];
     }
 }
 
 }  // namespace
-
-const float kNf4Values[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f,
-                              -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
-                              0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
 
 const char* weight_format_name(WeightFormat f) {
     switch (f) {

@@ -25,9 +25,6 @@ enum class WeightFormat : std::uint8_t {
 };
 const char* weight_format_name(WeightFormat f);
 
-/// The 16 values of NF4 (Dettmers et al., arXiv 2305.14314, appendix E; optimizer.md 4.6).
-extern const float kNf4Values[16];
-
 struct LinearWeight {
     WeightFormat format = WeightFormat::kF32;
     std::uint32_t n = 0, k = 0;

@@ -215,15 +215,10 @@ class ModelTrial {
         optimizer::Metrics& m = trial_.metrics;
         TENPAK_ASSIGN(imported_, open_sweep_model(import.path, {}));
         TENPAK_ASSIGN(const auto overrides, quant::import_quantized(*imported_, ctx_));
-        std::uint64_t linear_bytes = 0, linear_weights = 0, dense = source_->parameters();
-        for (const auto& [name, w] : overrides.linears) {
-            linear_bytes += w.stored_bytes() - std::uint64_t{w.bias.size()} * 2;
-            linear_weights += std::uint64_t{w.n} * w.k;
-        }
-        dense -= std::min(dense, linear_weights);
-        m.stored_bytes = linear_bytes + dense * 2;
-        m.compression = static_cast<double>(source_->parameters() * 2) / static_cast<double>(std::max<std::uint64_t>(m.stored_bytes, 1));
-        m.bits_per_weight = linear_weights == 0 ? 16 : 8.0 * static_cast<double>(linear_bytes) / static_cast<double>(linear_weights);
+        const quant::StoredSize size = quant::stored_size(*source_, overrides);
+        m.stored_bytes = size.bytes;
+        m.compression = static_cast<double>(size.baseline_bytes) / static_cast<double>(std::max<std::uint64_t>(size.bytes, 1));
+        m.bits_per_weight = size.bits_per_weight;
         m.notes.push_back("imported from " + import.path);
         for (std::string& note : quant::gguf_import_notes(*imported_, overrides)) m.notes.push_back(std::move(note));
         TENPAK_ASSIGN(model_, model::Transformer::load(imported_, overrides, *backend_, load_options_, ctx_));

@@ -33,24 +33,6 @@ void note_groups(QuantizedModel& r) {
     }
 }
 
-void count_bytes(const ModelSource& source, const MixedPlan& mixed, QuantizedModel& r) {
-    std::uint64_t linear_bytes = 0, linear_weights = 0, dense_weights = 0;
-    for (const TensorInfo& t : source.tensors()) {
-        r.baseline_bytes += t.elements() * 2;
-        if (r.weights.linears.contains(t.name)) continue;
-        r.stored_bytes += t.elements() * 2;
-        if (mixed.formats.contains(t.name)) dense_weights += t.elements();  // was to be quantized, and 16 bit is its format
-    }
-    for (const auto& [name, w] : r.weights.linears) {
-        // The bias is a tensor of its own and was counted above.
-        linear_bytes += w.stored_bytes() - std::uint64_t{w.bias.size()} * 2;
-        linear_weights += std::uint64_t{w.n} * w.k;
-    }
-    r.stored_bytes += linear_bytes;
-    linear_weights += dense_weights;
-    r.bits_per_weight = linear_weights == 0 ? 16.0 : 8.0 * static_cast<double>(linear_bytes + 2 * dense_weights) / static_cast<double>(linear_weights);
-}
-
 Status refuse_quantized(const ModelSource& source) {
     const std::string where = source.id() + "/config.json";
     TENPAK_ASSIGN(const Bytes raw, source.read_side_file("config.json"));
@@ -153,7 +135,11 @@ class Quantization {
         }
         r.notes.insert(r.notes.begin(), w.mixed.notes.begin(), w.mixed.notes.end());
         note_groups(r);
-        count_bytes(*source_, w.mixed, r);
+        // A linear whose chosen format is 16 bit counts with the others.
+        const StoredSize size = stored_size(*source_, r.weights, [&](const std::string& name) { return w.mixed.formats.contains(name); });
+        r.stored_bytes = size.bytes;
+        r.baseline_bytes = size.baseline_bytes;
+        r.bits_per_weight = size.bits_per_weight;
         return r;
     }
     std::vector<Work>& work() { return work_; }

@@ -77,6 +77,14 @@ Status quantize_many(std::shared_ptr<const ModelSource> source, std::span<const 
 Result<QuantizedModel> load_checkpoint(std::shared_ptr<const ModelSource> source, const Candidate& candidate, std::span<const model::Token> calibration,
                                        const QuantizeManyOptions& options, compute::Backend& backend, const JobContext& ctx);
 
+/// What a model takes whose tensors are `weights` where those name them, and 16 bit else.
+struct StoredSize {
+    std::uint64_t bytes = 0, baseline_bytes = 0;  ///< baseline: all of it in 16 bit
+    double bits_per_weight = 16;                  ///< over the quantized linears, and those of `dense`
+};
+/// `dense`: linears that count for bits_per_weight although they stay in 16 bit; may be empty.
+StoredSize stored_size(const ModelSource& model, const compute::WeightOverrides& weights, const std::function<bool(const std::string& name)>& dense = {});
+
 /// Largest of `wanted`, 128, 64, 32 (not above `wanted`) that divides k; k itself where none does.
 std::uint32_t group_for(std::uint32_t wanted, std::uint32_t k);
 

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `tenpak optimize` with a scripted backend: scripts, stores, and a run that can be killed.
 #pragma once
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <fstream>
 #include <iterator>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "core/base/json.h"
+#include "tests/e2e/background_program.h"
 #include "tests/support/run_program.h"
 
 namespace tenpak::e2e {
@@ -49,24 +44,6 @@ class Bench {
     test::TempDir dir;
 };
 
-/// Starts the program and leaves it running; stdout and stderr go to /dev/null.
-inline pid_t start(const std::vector<std::string>& arguments) {
-    std::vector<std::string> words = {(test::bin_dir() / "tenpak").string()};
-    words.insert(words.end(), arguments.begin(), arguments.end());
-    std::vector<char*> argv;
-    for (auto& w : words) argv.push_back(w.data());
-    argv.push_back(nullptr);
-    const pid_t pid = fork();
-    if (pid == 0) {
-        const int null = open("/dev/null", O_RDWR);
-        dup2(null, STDOUT_FILENO);
-        dup2(null, STDERR_FILENO);
-        execv(argv[0], argv.data());
-        _exit(127);
-    }
-    return pid;
-}
-
 /// Pids of workers of `parent` that are alive (not only waiting to be reaped).
 inline std::vector<pid_t> workers_of(pid_t parent) {
     std::vector<pid_t> found;
@@ -84,21 +61,6 @@ inline std::vector<pid_t> workers_of(pid_t parent) {
         found.push_back(std::stoi(name));
     }
     return found;
-}
-
-template <class Condition>
-bool wait_for(const Condition& condition, double seconds = 20) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
-    while (std::chrono::steady_clock::now() < end) {
-        if (condition()) return true;
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    return condition();
-}
-
-inline void kill9(pid_t pid) {
-    kill(pid, SIGKILL);
-    waitpid(pid, nullptr, 0);
 }
 
 }  // namespace tenpak::e2e

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/base/file.h"
+#include "tests/e2e/background_program.h"
 #include "tests/support/run_program.h"
 
 using namespace tenpak;
@@ -101,6 +103,32 @@ TEST(QuantizeCli, WritesEveryLayoutAndReadsItBack) {
             EXPECT_EQ(p, rtn) << layout;  // the same weights
         }
     }
+}
+
+TEST(QuantizeCli, GoesOnAfterAKill) {
+    const test::TempDir dir;
+    const auto out = dir / "out", layers = dir / "out.layers", whole = dir / "whole";
+    const auto finished_layers = [&] {
+        std::error_code ec;
+        std::size_t n = 0;
+        for (const auto& e : std::filesystem::recursive_directory_iterator(layers, ec)) n += e.path().extension() == ".safetensors" ? 1u : 0u;
+        return n;
+    };
+    const std::vector<std::string> arguments = {"quantize", sample("base"), "--candidate", "gptq_g128", "-o", out.string() + "/"};
+    const pid_t pid = e2e::start(arguments);
+    const bool began = e2e::wait_for([&] { return finished_layers() >= 1; }, 60);
+    e2e::kill9(pid);
+    ASSERT_TRUE(began);
+    EXPECT_FALSE(std::filesystem::exists(out / "config.json")) << "nothing half written";
+    const std::size_t kept = finished_layers();
+    ASSERT_GE(kept, 1u);
+
+    const auto r = tenpak_quantize({sample("base"), "--candidate", "gptq_g128", "-o", out.string()});
+    ASSERT_EQ(r.code, 0) << r.err;
+    EXPECT_FALSE(std::filesystem::exists(layers)) << "of no use any more";
+    ASSERT_EQ(tenpak_quantize({sample("base"), "--candidate", "gptq_g128", "-o", whole.string()}).code, 0);
+    const auto weights = [](const std::filesystem::path& model) { return read_file(model / "model.safetensors", 1u << 30).value(); };
+    EXPECT_TRUE(weights(out) == weights(whole)) << "the same bytes as in one go";
 }
 
 TEST(QuantizeCli, SaysWhoLoadsItBeforeTheWork) {

@@ -149,12 +149,8 @@ void gram(Backend& gpu, std::uint32_t k) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    auto backend = make_cuda_backend(argc > 1 ? std::atoi(argv[1]) : 0);
-    if (!backend.ok()) {
-        std::printf("SKIPPED: %s\n", backend.error().what.c_str());
-        return backend.error().code == ErrorCode::kUnsupported ? 77 : 1;
-    }
-    CudaBackend& gpu = **backend;
+    const auto backend = gpu_or_skip(argc, argv);
+    CudaBackend& gpu = *backend;
     const double copy = gpu.copy_bandwidth();
     std::printf("%s, copies at %.0f GB/s\n", gpu.description().c_str(), copy / 1e9);
     double bf16_decode[3] = {}, bf16_prefill[2] = {};

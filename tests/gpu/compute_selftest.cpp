@@ -6,9 +6,8 @@
 #include <cstdlib>
 
 #include "core/compute/cuda/cuda_backend.h"
-#include "core/model/transformer.h"
 #include "tests/core/compute/cuda_cases.h"
-#include "tests/core/model/tiny_model.h"
+#include "tests/core/compute/whole_model.h"
 #include "tests/gpu/need.h"
 
 namespace {
@@ -73,27 +72,6 @@ int operations(Backend& gpu) {
     return bad;
 }
 
-// Prompts of three sequences, then decode steps of all: the third step on is a replayed graph.
-std::vector<float> run(const TinyModel& tiny, const std::filesystem::path& dir, const WeightOverrides& overrides, Backend& backend, bool f32) {
-    const auto source = need(ModelDirectory::open(dir));
-    const auto m = need(model::Transformer::load(source, overrides, backend, {f32}, {}));
-    model::KvCache cache(m->config(), backend, 3, 48);
-    std::vector<float> all, logits;
-    std::vector<std::vector<model::Token>> texts;
-    std::vector<model::SequenceChunk> chunks;
-    for (std::uint32_t s = 0; s < 3; ++s) texts.push_back(random_tokens(4 + 9 * s, tiny.shape.vocab, s + 1));
-    for (std::uint32_t s = 0; s < 3; ++s) chunks.push_back({s, texts[s]});
-    for (unsigned step = 0; step < 20; ++step) {
-        need(m->forward(chunks, cache, step == 0 ? model::LogitsOf::kAll : model::LogitsOf::kLastOfChunk, logits));
-        all.insert(all.end(), logits.begin(), logits.end());
-        for (std::uint32_t s = 0; s < 3; ++s) {
-            texts[s] = random_tokens(1, tiny.shape.vocab, (100 + step) * 3 + s);
-            chunks[s] = {s, texts[s]};
-        }
-    }
-    return all;
-}
-
 int models(CudaBackend& gpu) {
     const auto cpu = make_cpu_backend();
     int bad = 0;
@@ -105,7 +83,8 @@ int models(CudaBackend& gpu) {
     TempDir dir;
     tiny.write(dir / "m");
     const auto check = [&](const std::string& name, const WeightOverrides& overrides, bool f32, double tolerance) {
-        const auto want = run(tiny, dir / "m", overrides, *cpu, f32), got = run(tiny, dir / "m", overrides, gpu, f32), again = run(tiny, dir / "m", overrides, gpu, f32);
+        const auto run = [&](Backend& backend) { return need(model_steps(tiny, dir / "m", overrides, backend, f32, 20)); };  // from the third step on a replayed graph
+        const auto want = run(*cpu), got = run(gpu), again = run(gpu);
         const double e = relative_error(got, std::vector<double>(want.begin(), want.end()));
         const bool good = e <= tolerance && got == again;
         bad += good ? 0 : 1;
@@ -114,15 +93,7 @@ int models(CudaBackend& gpu) {
     check("fp32", {}, true, 2e-3);
     check("bf16", {}, false, 1e-2);
     for (const WeightFormat f : kQuantizedFormats) {
-        WeightOverrides overrides;
-        unsigned seed = 1;
-        for (const auto& [name, dims] : tiny.shapes) {
-            if (name.find("proj.weight") == std::string::npos) continue;
-            LinearWeight w = random_weight(f, static_cast<std::uint32_t>(dims[0]), static_cast<std::uint32_t>(dims[1]), dims[1] % 64 == 0 ? 64 : 16, ++seed);
-            for (auto& z : w.zeros) z = static_cast<std::uint8_t>((f == WeightFormat::kInt4Residual ? 31 : 7) + z % 2);
-            overrides.linears.emplace(name, std::move(w));
-        }
-        check(weight_format_name(f), overrides, false, f == WeightFormat::kInt8Channel || f == WeightFormat::kFp8Channel ? 6e-2 : 2e-2);
+        check(weight_format_name(f), quantized_projections(tiny, f), false, quantized_tolerance(f));
     }
     const auto use = need(gpu.memory());
     std::printf("%llu graphs, %llu replays, %llu launches; %.1f MB at most\n", static_cast<unsigned long long>(use.graphs), static_cast<unsigned long long>(use.graph_launches),
@@ -137,12 +108,8 @@ int models(CudaBackend& gpu) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    auto backend = make_cuda_backend(argc > 1 ? std::atoi(argv[1]) : 0);
-    if (!backend.ok()) {
-        std::printf("SKIPPED: %s\n", backend.error().what.c_str());
-        return backend.error().code == ErrorCode::kUnsupported ? 77 : 1;
-    }
-    CudaBackend& gpu = **backend;
+    const auto backend = gpu_or_skip(argc, argv);
+    CudaBackend& gpu = *backend;
     std::printf("%s\n", gpu.description().c_str());
     const int bad = operations(gpu) + models(gpu);
     if (bad != 0) die(std::to_string(bad) + " results are wrong");

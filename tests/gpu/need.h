@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "core/base/error.h"
+#include "core/compute/cuda/cuda_backend.h"
 
 namespace tenpak::test {
 
@@ -20,6 +20,14 @@ T need(Result<T> r) {
 }
 inline void need(const Status& s) {
     if (!s.ok()) die(s.error().text());
+}
+
+/// The GPU that the command line numbers (0 without). Where there is none the program ends as skipped, and says why.
+inline std::unique_ptr<compute::CudaBackend> gpu_or_skip(int argc, char** argv) {
+    auto backend = compute::make_cuda_backend(argc > 1 ? std::atoi(argv[1]) : 0);
+    if (backend.ok()) return std::move(*backend);
+    std::printf("SKIPPED: %s\n", backend.error().what.c_str());
+    std::exit(backend.error().code == ErrorCode::kUnsupported ? 77 : 1);
 }
 
 }  // namespace tenpak::test

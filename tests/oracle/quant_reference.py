@@ -63,6 +63,9 @@ def autoawq(a, tokenizer):
     calibration = [torch.tensor([w]) for w in windows(tokenizer, a.calibration, a.sequences, a.length)]
     q.get_calib_dataset = lambda **_: calibration
     q.clear_memory = lambda *_: None  # collects garbage dozens of times a layer
+    # The scale search keeps the weights to go back to as v.cpu(), which on the CPU is no copy: they would be lost with the first trial.
+    plain_cpu = torch.Tensor.cpu
+    torch.Tensor.cpu = lambda t, *args, **kwargs: plain_cpu(t, *args, **kwargs).clone()
     model = AutoAWQForCausalLM.from_pretrained(a.model, torch_dtype=torch.float32, device_map="cpu", safetensors=True)
     # export_compatible leaves the scaled and clipped weights in floating point: they are rounded below, in fp32.
     made = {}
@@ -121,6 +124,7 @@ def llmcompressor(a, tokenizer, method):
     from datasets import Dataset
     from llmcompressor import oneshot
     from transformers import AutoModelForCausalLM
+    torch.Tensor.pin_memory = lambda t, *_, **__: t  # asks for a GPU
     model = AutoModelForCausalLM.from_pretrained(a.model, dtype=torch.float32)
     rows = windows(tokenizer, a.calibration, a.sequences, a.length)
     data = Dataset.from_dict({"input_ids": rows, "attention_mask": [[1] * len(r) for r in rows]})

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/base/nf4.h"
 #include "core/compute/cpu/elementwise.h"
 #include "core/compute/cpu/panels.h"
 

@@ -23,7 +23,7 @@ struct Tables {
     alignas(16) std::uint8_t high[16], low[16];
     Tables() {
         for (int i = 0; i < 16; ++i) {
-            const auto v = static_cast<unsigned>(std::lround(kNf4Values[i] * kTop) + 32768);
+            const auto v = static_cast<unsigned>(std::lround(kNf4Levels[i] * kTop) + 32768);
             high[i] = static_cast<std::uint8_t>(v >> 8);
             low[i] = static_cast<std::uint8_t>(v & 255);
         }

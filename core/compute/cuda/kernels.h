@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starts the kernels whose bodies are in linear.h, attention.h, rows.h and gram.h. Instantiated few times, to keep nvcc quick.
+// Starts the kernels whose bodies are in linear_gemv.h, linear_gemm.h, dense_gemv.h, dequantize.h, attention.h, rows.h and gram.h. Instantiated few times, to keep nvcc quick.
 #pragma once
 #include <cuda_runtime.h>
 
 #include "core/compute/cuda/attention.h"
 #include "core/compute/cuda/commands.h"
+#include "core/compute/cuda/dense_gemv.h"
+#include "core/compute/cuda/dequantize.h"
 #include "core/compute/cuda/gram.h"
-#include "core/compute/cuda/linear.h"
+#include "core/compute/cuda/linear_gemm.h"
+#include "core/compute/cuda/linear_gemv.h"
 #include "core/compute/cuda/rows.h"
 
 namespace tenpak::compute::gpu {

@@ -113,7 +113,7 @@ TENPAK_HOST_DEVICE void int8_to_fp16(u32 row_g, u32 row_g8, u32* a) {
     a[3] = half2_sub(byte_select(row_g8, 0x64646464u, 0x4342u), k1152);
 }
 /// The fp16 values of four NF4 codes (the low nibbles of `codes`), as their low and their high bytes. Tables of bytes in registers: the values
-/// of core/compute/linear_weight.h (kNf4Values) rounded to fp16.
+/// of core/base/nf4.h (kNf4Levels) rounded to fp16.
 TENPAK_HOST_DEVICE void nf4_bytes(u32 codes, u32& low, u32& high) {
     const u32 upper = byte_select(0x0000ff00u, 0u, codes >> 3 & 0x1111u);  // ff where the code is 8 or more
     low = (byte_select(0x52339200u, 0x00d4ea8du, codes & 0x7777u) & ~upper) | (byte_select(0x68e02618u, 0x00c9800du, codes & 0x7777u) & upper);

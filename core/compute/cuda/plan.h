@@ -6,7 +6,9 @@
 #include "core/compute/cuda/attention.h"
 #include "core/compute/cuda/commands.h"
 #include "core/compute/cuda/gram.h"
-#include "core/compute/cuda/linear.h"
+#include "core/compute/cuda/dense_gemv.h"
+#include "core/compute/cuda/linear_gemm.h"
+#include "core/compute/cuda/linear_gemv.h"
 #include "core/compute/cuda/rows.h"
 
 namespace tenpak::compute::gpu {

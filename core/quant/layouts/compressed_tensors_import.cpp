@@ -88,17 +88,6 @@ Status read_group_scales(const ModelSource& source, const std::string& module, L
     return {};
 }
 
-Status read_group_index(const ModelSource& source, const std::string& name, LinearWeight& w) {
-    if (source.find(name) == nullptr) return {};
-    TENPAK_ASSIGN(const TensorInfo* t, require_tensor(source, name, DType::kI32, 1));
-    if (t->shape[0] != w.k) return malformed_weights("the group index does not fit the weight", name);
-    TENPAK_ASSIGN(w.group_index, read_words(source, *t));
-    bool plain = true;
-    for (std::size_t c = 0; c < w.k; ++c) plain = plain && w.group_index[c] == c / w.group;
-    if (plain) w.group_index.clear();
-    return {};
-}
-
 Result<LinearWeight> read_packed(const ModelSource& source, const std::string& module) {
     LinearWeight w;
     TENPAK_ASSIGN(const TensorInfo* packed, require_tensor(source, module + ".weight_packed", DType::kI32, 2));

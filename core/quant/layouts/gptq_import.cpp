@@ -69,17 +69,6 @@ std::vector<unsigned> read_zeros(std::vector<std::uint32_t> words, std::size_t g
     return zeros;
 }
 
-Status read_group_index(const ModelSource& source, const std::string& name, LinearWeight& w) {
-    if (source.find(name) == nullptr) return {};
-    TENPAK_ASSIGN(const TensorInfo* t, require_tensor(source, name, DType::kI32, 1));
-    if (t->shape[0] != w.k) return malformed_weights("the group index does not fit the weight", name);
-    TENPAK_ASSIGN(w.group_index, read_words(source, *t));
-    bool plain = true;
-    for (std::size_t c = 0; c < w.k; ++c) plain = plain && w.group_index[c] == c / w.group;
-    if (plain) w.group_index.clear();
-    return {};
-}
-
 // 8-bit weights have no zero points here: each must be what its code less its zero point is.
 Status set_int8(const std::vector<std::uint32_t>& words, const std::vector<unsigned>& zeros, LinearWeight& w, const std::string& name) {
     w.codes.resize(words.size() * 4);

@@ -63,6 +63,17 @@ Result<std::vector<float>> read_row_scales(const ModelSource& source, const std:
     return scales;
 }
 
+Status read_group_index(const ModelSource& source, const std::string& name, compute::LinearWeight& w) {
+    if (source.find(name) == nullptr) return {};
+    TENPAK_ASSIGN(const TensorInfo* t, require_tensor(source, name, DType::kI32, 1));
+    if (t->shape[0] != w.k) return malformed_weights("the group index does not fit the weight", name);
+    TENPAK_ASSIGN(w.group_index, read_words(source, *t));
+    bool plain = true;
+    for (std::size_t c = 0; c < w.k; ++c) plain = plain && w.group_index[c] == c / w.group;
+    if (plain) w.group_index.clear();
+    return {};
+}
+
 std::vector<float> transposed_floats(const std::vector<float>& v, std::size_t rows, std::size_t columns) { return model::transposed(v, rows, columns); }
 
 Overrides import_modules(const ModelSource& source, const std::string& suffix, const std::string& where, const JobContext& ctx, const ReadModule& read) {

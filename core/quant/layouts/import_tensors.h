@@ -22,6 +22,9 @@ Result<std::vector<std::uint8_t>> read_octets(const ModelSource& source, const T
 Result<std::vector<float>> read_scales(const ModelSource& source, const std::string& name, std::uint64_t rows, std::uint64_t columns);
 /// One scale a row from [n], [n, 1], or one for all from [1] or [].
 Result<std::vector<float>> read_row_scales(const ModelSource& source, const std::string& name, std::uint32_t n);
+/// The group of each column, [k] of int32, where there is such a tensor; groups that are neighbours in order need none. w.k and
+/// w.group are known.
+Status read_group_index(const ModelSource& source, const std::string& name, compute::LinearWeight& w);
 /// [rows][columns] -> [columns][rows].
 std::vector<float> transposed_floats(const std::vector<float>& v, std::size_t rows, std::size_t columns);
 

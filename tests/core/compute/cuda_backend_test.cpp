@@ -2,15 +2,15 @@
 // The CUDA backend and its kernels' bodies on the host (cuda_emulation.h), against the CPU backend and double precision.
 #include <gtest/gtest.h>
 
+#include "core/base/nf4.h"
 #include "core/compute/cuda/cuda_backend.h"
 #include "core/compute/cuda/layout.h"
 #include "core/compute/cuda/pack.h"
 #include "core/compute/cuda/self_test.h"
 #include "core/compute/devices.h"
-#include "core/model/transformer.h"
 #include "tests/core/compute/cuda_cases.h"
 #include "tests/core/compute/cuda_emulation.h"
-#include "tests/core/model/tiny_model.h"
+#include "tests/core/compute/whole_model.h"
 
 namespace {
 
@@ -56,7 +56,7 @@ TEST(CudaLayout, CodesBecomeFp16Exactly) {
 }
 
 TEST(CudaLayout, ValuesOfTheOtherFormats) {
-    for (gpu::u32 code = 0; code < 16; ++code) EXPECT_EQ(gpu::nf4_half(code), float_to_fp16(kNf4Values[code])) << code;
+    for (gpu::u32 code = 0; code < 16; ++code) EXPECT_EQ(gpu::nf4_half(code), float_to_fp16(kNf4Levels[code])) << code;
     for (gpu::u32 word : {0x76543210u, 0xfedcba98u, 0x0f1e2d3cu}) {
         gpu::u32 a[4];
         gpu::nf4_to_fp16(word, a);
@@ -433,35 +433,10 @@ TEST(CudaBackend, DeviceNames) {
 
 // ---- whole models --------------------------------------------------------------------------------------------------
 
-std::vector<model::Token> some_tokens(std::size_t n, std::uint32_t vocab, unsigned seed) {
-    std::mt19937 rng(seed);
-    std::vector<model::Token> t(n);
-    for (auto& v : t) v = static_cast<model::Token>(rng() % vocab);
-    return t;
-}
-
-// Prompts of three sequences, then decode steps of all of them.
 std::vector<float> run_model(const TinyModel& tiny, const std::filesystem::path& dir, const WeightOverrides& overrides, Backend& backend, bool f32) {
-    auto source = ModelDirectory::open(dir);
-    EXPECT_TRUE(source.ok());
-    auto m = model::Transformer::load(*source, overrides, backend, {f32}, {});
-    EXPECT_TRUE(m.ok()) << m.error().text();
-    model::KvCache cache((*m)->config(), backend, 3, 48);
-    std::vector<float> all, logits;
-    std::vector<std::vector<model::Token>> prompts;
-    std::vector<model::SequenceChunk> chunks;
-    for (std::uint32_t s = 0; s < 3; ++s) prompts.push_back(some_tokens(4 + 9 * s, tiny.shape.vocab, s + 1));
-    for (std::uint32_t s = 0; s < 3; ++s) chunks.push_back({s, prompts[s]});
-    for (int step = 0; step < 8; ++step) {
-        const Status status = (*m)->forward(chunks, cache, step == 0 ? model::LogitsOf::kAll : model::LogitsOf::kLastOfChunk, logits);
-        EXPECT_TRUE(status.ok()) << status.error().text();
-        all.insert(all.end(), logits.begin(), logits.end());
-        for (std::uint32_t s = 0; s < 3; ++s) {
-            prompts[s] = some_tokens(1, tiny.shape.vocab, static_cast<unsigned>(100 + step) * 3 + s);
-            chunks[s] = {s, prompts[s]};
-        }
-    }
-    return all;
+    auto r = model_steps(tiny, dir, overrides, backend, f32, 8);
+    EXPECT_TRUE(r.ok()) << r.error().text();
+    return r.ok() ? std::move(*r) : std::vector<float>();
 }
 
 TEST(CudaBackend, WholeModelMatchesTheCpu) {
@@ -493,22 +468,13 @@ TEST(CudaBackend, WholeQuantizedModelMatchesTheCpu) {
     TempDir dir;
     tiny.write(dir / "m");
     for (const WeightFormat f : kQuantizedFormats) {
-        WeightOverrides overrides;
-        unsigned seed = 1;
-        for (const auto& [name, dims] : tiny.shapes) {
-            if (name.find("proj.weight") == std::string::npos) continue;
-            LinearWeight w = random_weight(f, static_cast<std::uint32_t>(dims[0]), static_cast<std::uint32_t>(dims[1]), dims[1] % 64 == 0 ? 64 : 16, ++seed);
-            for (auto& z : w.zeros) z = static_cast<std::uint8_t>((f == WeightFormat::kInt4Residual ? 31 : 7) + z % 2);  // random zeros make a model that amplifies rounding
-            overrides.linears.emplace(name, std::move(w));
-        }
+        const WeightOverrides overrides = quantized_projections(tiny, f);
         const auto cpu = make_cpu_backend(1);
         CudaEmulation e;
         const auto gpu = emulated(e);
         const auto want = run_model(tiny, dir / "m", overrides, *cpu, false);
         const auto got = run_model(tiny, dir / "m", overrides, *gpu, false);
-        // Activations that are rounded to int8 or e4m3 turn a small difference into a whole step here and there.
-        const bool rounded = f == WeightFormat::kInt8Channel || f == WeightFormat::kFp8Channel;
-        EXPECT_LT(relative_error(got, std::vector<double>(want.begin(), want.end())), rounded ? 6e-2 : 2e-2) << weight_format_name(f);
+        EXPECT_LT(relative_error(got, std::vector<double>(want.begin(), want.end())), quantized_tolerance(f)) << weight_format_name(f);
         EXPECT_GE(e.repeated_lists, 6u);
     }
 }

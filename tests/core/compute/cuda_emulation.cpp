@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/compute/cuda/dequantize.h"
 #include "core/compute/cuda/plan.h"
 
 struct tenpak_cuda_session {
